@@ -1,0 +1,226 @@
+// Package record holds the nouns that pass from stage to stage: chunks, writers, origins, gaps and the sink they flow into.
+package record
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"hash/crc32"
+	"strings"
+)
+
+// MaxChunk bounds the payload of one chunk in bytes. Longer records travel as several chunks
+// with Continues and Continued set.
+const MaxChunk = 1 << 20
+
+// SenderID names a sender for good. It is made once, at random, and kept in its state folder.
+type SenderID [16]byte
+
+// String returns the 32 hexadecimal digits of the id.
+func (id SenderID) String() string { return hex.EncodeToString(id[:]) }
+
+// ParseSenderID reads what String prints.
+func ParseSenderID(s string) (SenderID, error) {
+	var id SenderID
+	b, err := hex.DecodeString(strings.TrimSpace(s))
+	if err != nil || len(b) != len(id) {
+		return id, fmt.Errorf("sender id %q: want %d hexadecimal digits", s, 2*len(id))
+	}
+	copy(id[:], b)
+	return id, nil
+}
+
+// Stream is what a sequence is counted in: sequences grow by one per chunk within (Sender, Epoch)
+// and are never given twice there.
+type Stream struct {
+	Sender SenderID
+	Epoch  uint64
+}
+
+// Origin names one chunk for good; relays keep it.
+type Origin struct {
+	Stream
+	Seq uint64
+}
+
+// Source says which machine a chunk comes from. It is shared by pointer among chunks and never
+// changed once it has been handed on.
+type Source struct {
+	Stream
+	Host   string // as configured, or the kernel's host name
+	BootID string // /proc/sys/kernel/random/boot_id of the sender's boot
+}
+
+// File says which file a chunk was written to. Shared by pointer, never changed once handed on.
+type File struct {
+	Mount string // the mount's name in the configuration
+	Path  string // slash-separated, relative to the mount, any bytes but NUL
+	Rule  string // the rule that decided
+	Unit  Unit
+}
+
+// Unit is what counts as one record.
+type Unit uint8
+
+// The units. The numbers are on disk and on the wire.
+const (
+	Line   Unit = 0 // bytes up to and including LF
+	Write  Unit = 1 // what one write(2) wrote (write capture only)
+	Binary Unit = 2 // no records: a stream of bytes; a chunk counts as one record
+)
+
+func (u Unit) String() string {
+	return [...]string{"line", "write", "binary"}[min(u, Binary)]
+}
+
+// WriterKind says how much a Writer knows.
+type WriterKind uint8
+
+// The kinds. The numbers are on disk and on the wire.
+const (
+	Unknown WriterKind = 0 // nobody was seen: picked up below the mount, or the process had gone
+	Opener  WriterKind = 1 // the process that opened the file; TID is its thread at open
+	Thread  WriterKind = 2 // the very thread that called write(2)
+)
+
+func (k WriterKind) String() string {
+	return [...]string{"unknown", "opener", "thread"}[min(k, Thread)]
+}
+
+// Writer identifies who wrote. Shared by pointer, never changed once handed on.
+type Writer struct {
+	Kind      WriterKind
+	PID       uint32 // thread group id in the sender's pid namespace; 0 if unknown
+	TID       uint32 // thread id in the sender's pid namespace; 0 if unknown
+	UID, GID  uint32 // file-system ids of the request
+	Start     uint64 // start time of the thread, clock ticks since boot (/proc/TID/stat field 22); 0 if unknown
+	Comm      string // /proc/PID/comm
+	Exe       string // /proc/PID/exe
+	Unit      string // systemd unit from the cgroup, "" if none
+	Container string // container id from the cgroup, "" if none
+}
+
+// Clock says what Chunk.Time is the time of.
+type Clock uint8
+
+// The clocks. The numbers are on disk and on the wire.
+const (
+	Seen    Clock = 0 // when the follower saw the bytes: at or after the write
+	Written Clock = 1 // taken while the writer waited in write(2)
+)
+
+func (c Clock) String() string { return [...]string{"seen", "written"}[min(c, Written)] }
+
+// Flags mark a chunk.
+type Flags uint8
+
+// The flags. The bits are on disk and on the wire.
+const (
+	Continues Flags = 1 << iota // the first record began in an earlier chunk of the handle
+	Continued                   // the last record goes on in a later chunk of the handle
+	Below                       // written below the mount, while it was not mounted or by an earlier opener
+	Last                        // the handle ends with this chunk
+)
+
+// Mark is one write(2) inside a chunk, in order; the Lens of a chunk's marks add up to its length.
+type Mark struct {
+	Len   uint32 // bytes
+	Delta int64  // nanoseconds after Chunk.Time
+}
+
+// Extent is a range of a spool, as queue entries refer to it. It never leaves the machine.
+type Extent struct {
+	Spool uint64
+	Off   int64 // bytes from the start of the spool's data
+	Len   uint32
+}
+
+// Chunk is a run of bytes of one handle by one writer, or a Gap. Bytes of one handle travel in
+// order: Offset grows without holes within (Stream, Handle) unless a gap says so.
+type Chunk struct {
+	Seq     uint64 // 0 until the queue gives it
+	Source  *Source
+	File    *File
+	Writer  *Writer
+	Handle  uint64 // one open file description, unique within the sender
+	Offset  uint64 // position of the first byte in the handle's stream
+	Time    int64  // nanoseconds since 1970 UTC
+	Clock   Clock
+	Flags   Flags
+	Records uint32 // records that end in this chunk
+	Marks   []Mark // write capture: one per write(2); else nil
+	CRC     uint32 // CRC-32C of the payload, set once at capture and checked by every stage
+	Len     uint32 // payload bytes
+
+	// The payload is either Data (len(Data) == Len), or on disk in Extents (their Lens add up to Len).
+	Data    []byte
+	Extents []Extent
+
+	Gap *Gap // not nil: this chunk stands for what is missing, Len is 0
+}
+
+// Origin returns the chunk's name.
+func (c *Chunk) Origin() Origin { return Origin{c.Source.Stream, c.Seq} }
+
+// Reason says why bytes were dropped.
+type Reason uint8
+
+// The reasons. The numbers are on disk and on the wire; String gives the names used in status and metrics.
+const (
+	Expired    Reason = 1 // older than the rule's expire
+	QueueFull  Reason = 2 // when_full dropped it
+	Damaged    Reason = 3 // a damaged queue or spool
+	TooLong    Reason = 4 // longer than max_record where the rule says drop
+	SpoolLost  Reason = 5 // a reference beyond a spool's end, after power loss
+	Refused    Reason = 6 // the receiver can never take it
+	Purged     Reason = 7 // thrown away by the operator
+	reasonsEnd Reason = 8
+)
+
+// Reasons lists all reasons.
+func Reasons() []Reason {
+	r := make([]Reason, 0, reasonsEnd-1)
+	for i := Reason(1); i < reasonsEnd; i++ {
+		r = append(r, i)
+	}
+	return r
+}
+
+func (r Reason) String() string {
+	if r == 0 || r >= reasonsEnd {
+		return fmt.Sprintf("reason-%d", uint8(r))
+	}
+	return [...]string{"", "expired", "queue_full", "damaged", "too_long", "spool_lost", "refused", "purged"}[r]
+}
+
+// Gap stands for chunks that will never come. A gap that was in the queue before it was dropped covers
+// the sequences First..Seq of its chunk; a gap noticed before queueing (say a spool that ended early)
+// has First == Seq and takes a sequence of its own.
+type Gap struct {
+	First   uint64
+	Reason  Reason
+	Bytes   uint64 // input bytes missing, 0 if not known
+	Records uint64
+}
+
+// Sink is the next stage. Put hands over custody: when it returns nil the sink answers for every
+// chunk; on an error the caller still does, for all of them, and may call again with the same chunks.
+// Put may block to push back; it returns ctx.Err() when ctx ends first. The chunks, their Data and what they
+// point to must not be changed by either side during the call; after it the caller may reuse Data.
+type Sink interface {
+	Put(ctx context.Context, chunks []Chunk) error
+}
+
+// Store reads what extents refer to. ReadExtent fills p (len(p) == e.Len) or returns an
+// error that wraps ErrGone when the bytes are not there any more.
+type Store interface {
+	ReadExtent(e Extent, p []byte) error
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// CRC returns the CRC-32C of p, as in Chunk.CRC.
+func CRC(p []byte) uint32 { return crc32.Checksum(p, castagnoli) }
+
+// AddCRC continues crc over p.
+func AddCRC(crc uint32, p []byte) uint32 { return crc32.Update(crc, castagnoli, p) }
