@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
-	"hash/crc32"
 	"strings"
 )
 
@@ -216,11 +215,3 @@ type Sink interface {
 type Store interface {
 	ReadExtent(e Extent, p []byte) error
 }
-
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
-// CRC returns the CRC-32C of p, as in Chunk.CRC.
-func CRC(p []byte) uint32 { return crc32.Checksum(p, castagnoli) }
-
-// AddCRC continues crc over p.
-func AddCRC(crc uint32, p []byte) uint32 { return crc32.Update(crc, castagnoli, p) }
