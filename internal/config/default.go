@@ -1,0 +1,117 @@
+package config
+
+import (
+	"time"
+
+	"ftfuse/internal/record"
+)
+
+// Port is the TCP port that receivers listen on unless told otherwise.
+const Port = "24747"
+
+// DefaultSender returns what holds where sender.yaml says nothing. Empty SpoolDir, Queue.Dir and Host stand for
+// values that follow from others; Load fills them in.
+func DefaultSender() Sender {
+	mount := defaultMount()
+	mount.Name, mount.Path = "log", "/var/log/ftfuse"
+	rotated := defaultRule()
+	rotated.Name, rotated.Match, rotated.Send = "rotated", RotatedNames(), false
+	rest := defaultRule()
+	rest.Name, rest.Match = "default", []string{"**"}
+	target := defaultTarget()
+	target.Name, target.Address = "default", "127.0.0.1:"+Port
+	return Sender{
+		StateDir: "/var/lib/ftfuse/sender",
+		Control:  Control{Socket: "/run/ftfuse/sender.sock", Mode: 0o660, Group: Keep},
+		Log:      Log{Level: "info", Format: "auto"},
+		Mounts:   []Mount{mount},
+		Rules:    []Rule{rotated, rest},
+		Queue: Queue{
+			MaxSize:     8 << 30,
+			MinFree:     512 << 20,
+			Durability:  "os",
+			SegmentSize: 64 << 20,
+		},
+		Targets: []Target{target},
+	}
+}
+
+// RotatedNames are the names that rotation and compression give. Sending those would double their data.
+func RotatedNames() []string {
+	const day = "[0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9]"
+	return []string{
+		"**/*.gz", "**/*.xz", "**/*.zst", "**/*.bz2",
+		"**/*.[0-9]", "**/*.[0-9][0-9]",
+		"**/*-" + day, // logrotate's dateext
+		"**/*.[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]", // Python's TimedRotatingFileHandler
+	}
+}
+
+// DefaultReceiver returns what holds where receiver.yaml says nothing.
+func DefaultReceiver() Receiver {
+	output := defaultOutput()
+	output.Name, output.Base = "files", "/var/log/ftfuse-received"
+	return Receiver{
+		StateDir: "/var/lib/ftfuse/receiver",
+		Control:  Control{Socket: "/run/ftfuse/receiver.sock", Mode: 0o660, Group: Keep},
+		Log:      Log{Level: "info", Format: "auto"},
+		Listen:   []string{"127.0.0.1:" + Port},
+		Limits: Limits{
+			Connections:      1024,
+			PerAddress:       64,
+			Streams:          64,
+			Frame:            16 << 20,
+			Memory:           256 << 20,
+			HandshakeTimeout: 10 * time.Second,
+			IdleTimeout:      2 * time.Minute,
+			WriteTimeout:     30 * time.Second,
+		},
+		Outputs: []Output{output},
+	}
+}
+
+// The defaults of list elements: what an element gets for the keys that it does not name.
+
+func defaultMount() Mount {
+	return Mount{UID: Keep, GID: Keep, AllowOther: true, Existing: "send"}
+}
+
+func defaultRule() Rule {
+	return Rule{
+		Send:      true,
+		Capture:   record.Auto,
+		Unit:      record.Line,
+		MaxRecord: record.MaxChunk,
+		MaxAge:    5 * time.Second,
+		Readback:  16 << 20,
+		WhenFull:  record.DropOldest,
+		Block:     10 * time.Second,
+		Target:    "default",
+	}
+}
+
+func defaultTarget() Target {
+	return Target{
+		Compression:   "none",
+		Level:         3,
+		Window:        16 << 20,
+		WindowBatches: 64,
+		Timeouts:      Timeouts{Connect: 5 * time.Second, Write: 30 * time.Second, Ack: time.Minute},
+		Backoff:       Backoff{Min: 200 * time.Millisecond, Max: 30 * time.Second},
+		Keepalive:     15 * time.Second,
+	}
+}
+
+func defaultOutput() Output {
+	return Output{
+		Path:       "{host}/{path}",
+		Format:     "raw",
+		Template:   "%L",
+		TimeFormat: "%Y-%m-%dT%H:%M:%S.%-%z",
+		TimeZone:   "local",
+		Rotate:     Rotate{Compress: "none"},
+		FileMode:   0o640,
+		DirMode:    0o750,
+		Durability: "os",
+	}
+}

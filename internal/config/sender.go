@@ -1,0 +1,98 @@
+// Package config reads, merges and judges the configuration files of a sender and a receiver.
+package config
+
+import (
+	"time"
+
+	"ftfuse/internal/record"
+)
+
+// Sender is what sender.yaml says. The tags are the schema: koanf names the key, oneof, min, max and form bound
+// its value, and docs/configuration.md explains it to people.
+type Sender struct {
+	Host     string   `koanf:"host"`                   // name sent to receivers
+	StateDir string   `koanf:"state_dir" form:"path"`  // identity, cursors, pick-up positions
+	SpoolDir string   `koanf:"spool_dir" form:"path?"` // captured bytes that are not delivered yet
+	Control  Control  `koanf:"control"`
+	Log      Log      `koanf:"log"`
+	Mounts   []Mount  `koanf:"mounts"`
+	Rules    []Rule   `koanf:"rules"`
+	Queue    Queue    `koanf:"queue"`
+	Targets  []Target `koanf:"targets"`
+}
+
+// Control is the local control socket.
+type Control struct {
+	Socket string  `koanf:"socket" form:"path"`
+	Mode   Mode    `koanf:"mode"`
+	Group  GroupID `koanf:"group"` // Keep: the group of the process
+}
+
+// Log says what is logged and how.
+type Log struct {
+	Level  string `koanf:"level" oneof:"debug info warn error"`
+	Format string `koanf:"format" oneof:"auto text json journal"` // auto: journal if stderr is one, else text
+}
+
+// Mount is one captured directory.
+type Mount struct {
+	Name       string  `koanf:"name" form:"name"`
+	Path       string  `koanf:"path" form:"path"`
+	Umask      Mode    `koanf:"umask"` // cleared from the mode of what is created, besides the creator's own umask
+	UID        UserID  `koanf:"uid"`   // owner of what is created; Keep: the creator
+	GID        GroupID `koanf:"gid"`   // group of what is created; Keep: the creator's
+	AllowOther bool    `koanf:"allow_other"`
+	Existing   string  `koanf:"existing" oneof:"send skip"` // files found at the very first start
+}
+
+// Rule decides about the paths that it matches.
+type Rule struct {
+	Name      string          `koanf:"name" form:"name"`
+	Match     []string        `koanf:"match" form:"glob"`  // relative to the mount
+	Mounts    []string        `koanf:"mounts" form:"name"` // names; none: every mount
+	Send      bool            `koanf:"send"`
+	Capture   record.Mode     `koanf:"capture"`
+	Unit      record.Unit     `koanf:"unit"`
+	MaxRecord Size            `koanf:"max_record" min:"1" max:"1MiB"`
+	MaxAge    time.Duration   `koanf:"max_age" min:"0s"` // 0: a partial line waits until it ends
+	Readback  Size            `koanf:"readback" min:"0"`
+	Expire    time.Duration   `koanf:"expire" min:"0s"` // 0: never
+	WhenFull  record.WhenFull `koanf:"when_full"`
+	Block     time.Duration   `koanf:"block" min:"0s" max:"1h"`
+	Target    string          `koanf:"target" form:"name"`
+}
+
+// Queue is the durable queue on the sender's disk.
+type Queue struct {
+	Dir         string `koanf:"dir" form:"path?"`
+	MaxSize     Size   `koanf:"max_size" min:"1MiB"`
+	MinFree     Size   `koanf:"min_free" min:"0"`
+	Durability  string `koanf:"durability" oneof:"memory os disk"`
+	SegmentSize Size   `koanf:"segment_size" min:"1MiB" max:"1GiB"`
+}
+
+// Target is where queued data goes.
+type Target struct {
+	Name          string        `koanf:"name" form:"name"`
+	Address       string        `koanf:"address" form:"address"`
+	Compression   string        `koanf:"compression" oneof:"none s2 zstd"`
+	Level         int           `koanf:"level" min:"1" max:"22"`      // zstd only
+	Window        Size          `koanf:"window" min:"64KiB"`          // sent and not acknowledged, bytes
+	WindowBatches int           `koanf:"window_batches" min:"1"`      // sent and not acknowledged, batches
+	Timeouts      Timeouts      `koanf:"timeouts"`                    //
+	Backoff       Backoff       `koanf:"backoff"`                     // between attempts to connect
+	Keepalive     time.Duration `koanf:"keepalive" min:"1s" max:"1h"` // a PING after so much silence
+}
+
+// Timeouts bound the steps of a connection to a receiver. Nothing is dropped for one: the sender reconnects.
+type Timeouts struct {
+	Connect time.Duration `koanf:"connect" min:"100ms" max:"10m"`
+	Write   time.Duration `koanf:"write" min:"100ms" max:"10m"`
+	Ack     time.Duration `koanf:"ack" min:"100ms" max:"1h"` // silence of the receiver while it owes an answer
+}
+
+// Backoff is the pause between attempts: doubled from Min up to Max, with jitter.
+type Backoff struct {
+	Min time.Duration `koanf:"min" min:"1ms" max:"1h"`
+	Max time.Duration `koanf:"max" min:"1ms" max:"24h"`
+}
