@@ -1,0 +1,2 @@
+// Package wire is the form that chunks have between machines and in queue entries.
+package wire
