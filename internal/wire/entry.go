@@ -59,7 +59,7 @@ func DecodeEntry(b []byte) ([]record.Chunk, error) {
 	if r.err != nil {
 		return nil, fmt.Errorf("decode entry: %w", r.err)
 	}
-	h, err := readHead(body, MaxChunks, true)
+	h, err := readHead(body, headOptions{limit: MaxChunks, extents: true})
 	if err == nil {
 		err = h.attach(data)
 	}

@@ -12,7 +12,7 @@ import (
 
 func TestEntryRoundTrip(t *testing.T) {
 	for name, chunks := range map[string][]record.Chunk{
-		"all fields": sample(true), "none": {}, "many": many(rand.New(rand.NewPCG(1, 2)), 500, 33),
+		"all fields": sample(true), "none": nil, "many": many(rand.New(rand.NewPCG(1, 2)), 500, 33),
 	} {
 		for i := range chunks {
 			if err := Check(&chunks[i]); err != nil {

@@ -112,20 +112,33 @@ type head struct {
 	payload uint64 // bytes of Data that the chunks want
 }
 
-// readHead decodes a whole head of at most limit chunks. Values are copied out of b.
-func readHead(b []byte, limit int, extents bool) (head, error) {
+// headOptions say how to read a head.
+type headOptions struct {
+	limit   int            // chunks
+	extents bool           // an entry: payload may be on this machine's disk
+	known   *tables        // of the head before, if there is one; replaced
+	dst     []record.Chunk // reused if large enough
+}
+
+// readHead decodes a whole head. Values are copied out of b.
+func readHead(b []byte, o headOptions) (head, error) {
 	r := &reader{b: b}
 	n := r.array("head", 4, maxElements)
-	sources := readTable(r, "sources", 20, readSource)
-	files := readTable(r, "files", 5, readFile)
-	writers := readTable(r, "writers", 11, readWriter)
-	count := r.array("rows", 0, limit)
+	if o.known == nil {
+		o.known = new(tables)
+	}
+	o.known.read(r, o.limit)
+	count := r.array("rows", 0, o.limit)
 	if count > (len(r.b)-r.off)/(rowElements+1) {
 		r.fail("rows: got %d, want at most %d in the bytes left", count, (len(r.b)-r.off)/(rowElements+1))
 		return head{}, r.err
 	}
-	h := head{chunks: make([]record.Chunk, count)}
-	rows := rowReader{reader: r, sources: sources, files: files, writers: writers, extents: extents}
+	h := head{chunks: o.dst}
+	if cap(h.chunks) < count {
+		h.chunks = make([]record.Chunk, count)
+	}
+	h.chunks = h.chunks[:count]
+	rows := rowReader{reader: r, tables: o.known, extents: o.extents, marksLeft: MaxMarks}
 	for i := range h.chunks {
 		c := &h.chunks[i]
 		if rows.read(c); r.err != nil {
@@ -146,16 +159,16 @@ func readHead(b []byte, limit int, extents bool) (head, error) {
 // rowReader decodes rows; each refers to the row before.
 type rowReader struct {
 	*reader
-	sources []record.Source
-	files   []record.File
-	writers []record.Writer
-	extents bool // an entry: payload may be on this machine's disk
-	seq     uint64
-	time    int64
+	*tables
+	extents   bool
+	marksLeft int // of a batch
+	seq       uint64
+	time      int64
 }
 
 func (r *rowReader) read(c *record.Chunk) {
 	n := r.array("row", rowElements, maxElements)
+	*c = record.Chunk{}
 	c.Seq = r.seq + uint64(r.int("sequence"))
 	c.Source = pick(r.reader, "source", r.sources, true)
 	c.File = pick(r.reader, "file", r.files, false)
@@ -189,6 +202,10 @@ func (r *rowReader) read(c *record.Chunk) {
 
 func (r *rowReader) marks(c *record.Chunk) {
 	n := r.groups("marks", 2, MaxMarks)
+	if r.marksLeft -= n; r.marksLeft < 0 && !r.extents {
+		r.fail("marks: got %d more than %d in one batch", -r.marksLeft, MaxMarks)
+		return
+	}
 	c.Marks = make([]record.Mark, n)
 	for i := range c.Marks {
 		c.Marks[i] = record.Mark{Len: uint32(r.uint("mark", record.MaxChunk)), Delta: r.int("mark's time")}

@@ -13,7 +13,7 @@ const (
 	MinBody    = 3 << 20  // no receiver may advertise less: any single chunk fits
 	MaxFrame   = MaxBody + MaxBody/64 + 4<<10
 	MaxChunks  = 1 << 16 // chunks of a batch or entry; a receiver may advertise less
-	MaxMarks   = 1 << 16 // marks of one chunk
+	MaxMarks   = 1 << 16 // marks of one chunk, and of all chunks of a batch
 	MaxExtents = 1 << 16 // extents of one chunk
 	MaxPath    = 64 << 10
 	MaxName    = 4 << 10 // bytes of every other name

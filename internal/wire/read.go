@@ -70,6 +70,7 @@ func (r *reader) uint(what string, limit uint64) uint64 {
 		r.off++
 		if v > limit {
 			r.fail("%s: got %d, want at most %d", what, v, limit)
+			return 0
 		}
 		return v
 	}

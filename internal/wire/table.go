@@ -133,11 +133,11 @@ func readWriter(r *reader) (w record.Writer) {
 	return w
 }
 
-// readTable reads an array of values and keeps one slice for all of them.
-func readTable[T any](r *reader, what string, min int, one func(*reader) T) []T {
-	n := r.array(what, 0, MaxChunks)
-	if n > (len(r.b)-r.off)/min {
-		r.fail("%s: got %d, want at most %d in the bytes left", what, n, (len(r.b)-r.off)/min)
+// readTable reads an array of at most limit values of at least least bytes each, into one slice for all.
+func readTable[T any](r *reader, what string, limit, least int, one func(*reader) T) []T {
+	n := r.array(what, 0, limit)
+	if n > (len(r.b)-r.off)/least {
+		r.fail("%s: got %d, want at most %d in the bytes left", what, n, (len(r.b)-r.off)/least)
 		return nil
 	}
 	list := make([]T, 0, n)

@@ -1,0 +1,84 @@
+package wire
+
+import "fmt"
+
+// Code says why a NACK or GOAWAY was sent.
+type Code uint8
+
+// The codes. The numbers are on the wire.
+const (
+	NoVersion  Code = 1 // no version in common
+	NewEpoch   Code = 2 // another process sends under this sender and epoch
+	Busy       Code = 3 // too many connections
+	Malformed  Code = 4 // a frame that breaks the format or the order of frames
+	BadData    Code = 5 // a payload that does not have its checksum
+	NotTaken   Code = 6 // the receiver can never take the batch
+	OverLimit  Code = 7 // larger than advertised, beyond the credit, or too slow
+	Denied     Code = 8 // not allowed to send here
+	GoingDown  Code = 9 // the receiver stops
+	Superseded Code = 10
+)
+
+func (c Code) String() string {
+	if c < NoVersion || c > Superseded {
+		return fmt.Sprintf("code %d", uint8(c))
+	}
+	return [...]string{"", "no common version", "new epoch required", "busy", "malformed", "bad data", "not taken",
+		"over limit", "denied", "going down", "superseded"}[c]
+}
+
+// Ack says that the receiver answers for all batches up to Through, and that bodies of at most Credit bytes in
+// all may be on their way in batches behind it.
+type Ack struct{ Through, Credit uint64 }
+
+// Append appends the frame.
+func (a Ack) Append(dst []byte) []byte {
+	return finish(appendUint(appendUint(begin(dst, TypeAck, 3), a.Through), a.Credit), len(dst))
+}
+
+// Nack refuses: the handshake (Number 0), or batch Number. The receiver closes the connection behind it.
+type Nack struct {
+	Code   Code
+	Number uint64
+	Text   string // for people, at most MaxName bytes
+}
+
+// Append appends the frame.
+func (n Nack) Append(dst []byte) []byte {
+	start := len(dst)
+	dst = appendUint(appendUint(begin(dst, TypeNack, 4), uint64(n.Code)), n.Number)
+	return finish(appendBin(dst, cut(n.Text)), start)
+}
+
+// Ping asks for a Pong with the same token.
+type Ping struct{ Token uint64 }
+
+// Append appends the frame.
+func (p Ping) Append(dst []byte) []byte {
+	return finish(appendUint(begin(dst, TypePing, 2), p.Token), len(dst))
+}
+
+// Pong answers a Ping.
+type Pong struct{ Token uint64 }
+
+// Append appends the frame.
+func (p Pong) Append(dst []byte) []byte {
+	return finish(appendUint(begin(dst, TypePong, 2), p.Token), len(dst))
+}
+
+// Goaway announces that the side that sends it will close: the other finishes what is on its way and begins
+// nothing. RetryMillis is when to come back, 0 if the other may choose.
+type Goaway struct {
+	Code        Code
+	Text        string // for people, at most MaxName bytes
+	RetryMillis uint64
+}
+
+// Append appends the frame.
+func (g Goaway) Append(dst []byte) []byte {
+	start := len(dst)
+	dst = appendBin(appendUint(begin(dst, TypeGoaway, 4), uint64(g.Code)), cut(g.Text))
+	return finish(appendUint(dst, g.RetryMillis), start)
+}
+
+func cut(s string) string { return s[:min(len(s), MaxName)] }
