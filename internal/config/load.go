@@ -1,0 +1,184 @@
+package config
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+
+	"ftfuse/internal/record"
+	"ftfuse/internal/rules"
+)
+
+// Sources says where a configuration comes from. Later ones win: the defaults, File or Text, the drop-ins beside
+// File (FILE without .yaml, then .d/*.yaml, in the order of their names), the environment.
+type Sources struct {
+	File    string   // "": the defaults alone
+	Text    string   // in place of File; from FTFUSE_CONFIG_JSON
+	Environ []string // NAME=VALUE, as os.Environ gives them; nil: none
+}
+
+// Report is what Load found besides the values.
+type Report struct {
+	Files    []string // read, in order
+	Warnings Problems
+
+	stack    *stack
+	resolved any // pointer to the configuration with its derived values
+}
+
+// LoadSender reads and judges a sender's configuration. On mistakes the error is Problems, all of them at once; the
+// report is never nil.
+func LoadSender(src Sources) (*Sender, *Report, error) {
+	defaults := DefaultSender()
+	l := newLoader(&defaults, map[string]any{
+		"mounts": defaultMount(), "rules": defaultRule(), "targets": defaultTarget(),
+	})
+	l.read(src)
+	var c Sender
+	if err := l.finish(&c, func() { c.resolve(); l.checkSender(&c) }); err != nil {
+		return nil, l.report, err
+	}
+	return &c, l.report, nil
+}
+
+// LoadReceiver is LoadSender for a receiver.
+func LoadReceiver(src Sources) (*Receiver, *Report, error) {
+	defaults := DefaultReceiver()
+	l := newLoader(&defaults, map[string]any{"outputs": defaultOutput()})
+	l.read(src)
+	var c Receiver
+	if err := l.finish(&c, func() { l.checkReceiver(&c) }); err != nil {
+		return nil, l.report, err
+	}
+	return &c, l.report, nil
+}
+
+// resolve fills in what follows from other values.
+func (c *Sender) resolve() {
+	if c.Host == "" {
+		c.Host, _ = os.Hostname()
+	}
+	if c.SpoolDir == "" {
+		c.SpoolDir = filepath.Join(c.StateDir, "spool")
+	}
+	if c.Queue.Dir == "" {
+		c.Queue.Dir = filepath.Join(c.StateDir, "queue")
+	}
+}
+
+// RuleOptions returns the rules as the matcher takes them. What no rule matches is stored and not sent.
+func (c *Sender) RuleOptions() rules.Options {
+	fallback := decision(defaultRule())
+	fallback.Send, fallback.Capture, fallback.Target = false, record.Stored, ""
+	o := rules.Options{Default: fallback}
+	for _, r := range c.Rules {
+		o.Rules = append(o.Rules, rules.Rule{Name: r.Name, Match: r.Match, Mounts: r.Mounts, Decision: decision(r)})
+	}
+	return o
+}
+
+func decision(r Rule) record.Decision {
+	return record.Decision{
+		Send: r.Send, Capture: r.Capture, Unit: r.Unit,
+		MaxRecord: int(r.MaxRecord), MaxAge: r.MaxAge, Readback: int64(r.Readback), Expire: r.Expire,
+		WhenFull: r.WhenFull, Block: r.Block, Target: r.Target,
+	}
+}
+
+// loader gathers the sources and what is wrong with them.
+type loader struct {
+	stack    *stack
+	source   string
+	problems Problems
+	report   *Report
+}
+
+func newLoader(defaults any, elements map[string]any) *loader {
+	s := newStack(defaults, elements)
+	return &loader{stack: s, report: &Report{stack: s}}
+}
+
+func (l *loader) read(src Sources) {
+	switch {
+	case src.Text != "":
+		l.source = "FTFUSE_CONFIG_JSON"
+		l.push(l.source, []byte(src.Text), true)
+	case src.File != "":
+		l.source = src.File
+		l.readFile(src.File, true)
+		for _, path := range DropIns(src.File) {
+			l.readFile(path, false)
+		}
+	}
+	l.environment(src.Environ)
+}
+
+func (l *loader) readFile(path string, main bool) {
+	text, err := readBounded(path)
+	if err != nil {
+		hint := ""
+		if main && os.IsNotExist(err) {
+			hint = "the defaults are in etc/ of the sources and /usr/share/doc/ftfuse; write them with `ftfuse config show --defaults`"
+		}
+		l.problems = append(l.problems, Problem{Origin: Origin{File: path}, Text: "cannot read it: " + reason(err), Hint: hint})
+		return
+	}
+	l.report.Files = append(l.report.Files, path)
+	l.push(path, text, main)
+}
+
+func (l *loader) push(source string, text []byte, main bool) {
+	layer, problems := readYAML(source, text, l.stack.root)
+	l.problems = append(l.problems, problems...)
+	l.stack.push(layer, main)
+}
+
+// finish decodes into out, runs the checks, and returns the problems that are errors.
+func (l *loader) finish(out any, check func()) error {
+	if err := l.stack.decode(out); err != nil {
+		return fmt.Errorf("decode configuration: %w", err)
+	}
+	check()
+	l.report.resolved = out
+	bad, warnings := l.problems.split()
+	l.report.Warnings = warnings
+	if len(bad) > 0 {
+		return bad
+	}
+	return nil
+}
+
+// origin returns where the value at path was given, or the nearest section around it.
+func (l *loader) origin(path string) Origin {
+	for path != "" {
+		if o, ok := l.stack.origins[path]; ok {
+			return o
+		}
+		path = parent(path)
+	}
+	return Origin{File: l.source}
+}
+
+// changed reports whether the element of a list differs from the default at key, which may be a path.
+func (l *loader) changed(list string, element any, key string) bool {
+	is, usual := toMap(reflect.ValueOf(element)), l.stack.elements[list]
+	for {
+		head, rest, deeper := strings.Cut(key, ".")
+		if !deeper {
+			return is[head] != usual[head]
+		}
+		is, usual, key = is[head].(map[string]any), usual[head].(map[string]any), rest
+	}
+}
+
+// parent drops the last component of a path: rules[a.b].send, rules[a.b], rules.
+func parent(path string) string {
+	for i := len(path) - 1; i > 0; i-- {
+		if path[i] == '.' || path[i] == '[' {
+			return path[:i]
+		}
+	}
+	return ""
+}

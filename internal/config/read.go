@@ -1,0 +1,275 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// maxText bounds one configuration text in bytes. Thousands of rules fit.
+const maxText = 4 << 20
+
+// layer is one source: the values that it gives, of their final types, and where it gives them.
+// Lists of named elements stay lists; keys in origins write them as rules[NAME].
+type layer struct {
+	values  map[string]any
+	origins map[string]Origin
+}
+
+// reader turns one YAML text into a layer. It goes on after a mistake, so that all are found.
+type reader struct {
+	source   string
+	root     reflect.Type
+	origins  map[string]Origin
+	problems Problems
+}
+
+// readYAML reads text against the type of a configuration.
+func readYAML(source string, text []byte, t reflect.Type) (layer, Problems) {
+	r := &reader{source: source, root: t, origins: map[string]Origin{}}
+	l := layer{values: map[string]any{}, origins: r.origins}
+	if len(text) > maxText {
+		r.complain(0, "", fmt.Sprintf("got %d bytes, want at most %s", len(text), Size(maxText)), "")
+		return l, r.problems
+	}
+	dec := yaml.NewDecoder(strings.NewReader(string(text)))
+	var doc yaml.Node
+	if err := dec.Decode(&doc); err != nil {
+		if !errors.Is(err, io.EOF) {
+			r.syntax(err)
+		}
+		return l, r.problems
+	}
+	l.values = r.section(doc.Content[0], t, "")
+	var second yaml.Node
+	if err := dec.Decode(&second); err == nil {
+		r.complain(second.Line, "", "got a second document after ---, want one", "use a drop-in file for the second one")
+	} else if !errors.Is(err, io.EOF) {
+		r.syntax(err)
+	}
+	return l, r.problems
+}
+
+var yamlLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
+
+// syntax records an error of the YAML parser.
+func (r *reader) syntax(err error) {
+	text := err.Error()
+	line := 0
+	if m := yamlLine.FindStringSubmatch(text); m != nil {
+		line, _ = strconv.Atoi(m[1])
+		text = text[len(m[0]):]
+	}
+	hint := ""
+	switch {
+	case strings.Contains(text, "cannot start any token"):
+		hint = "indent with spaces, and put values that begin with a special character in quotes"
+	case strings.Contains(text, "unknown anchor"), strings.Contains(text, "did not find expected alphabetic"):
+		hint = `put patterns that begin with * in quotes, as in "*.log"`
+	}
+	r.complain(line, "", "not YAML: "+text, hint)
+}
+
+func (r *reader) complain(line int, key, text, hint string) {
+	r.problems = append(r.problems, Problem{Origin: Origin{File: r.source, Line: line}, Key: key, Text: text, Hint: hint})
+}
+
+// deref follows an alias. The schema is four levels deep, so that aliases cannot multiply beyond it.
+func deref(n *yaml.Node) *yaml.Node {
+	if n.Kind == yaml.AliasNode {
+		return n.Alias
+	}
+	return n
+}
+
+// section reads a mapping whose keys are the fields of t.
+func (r *reader) section(n *yaml.Node, t reflect.Type, path string) map[string]any {
+	line := n.Line
+	n = deref(n)
+	out := map[string]any{}
+	if n.Kind != yaml.MappingNode {
+		if n.Kind == yaml.ScalarNode && n.Tag == "!!null" && path == "" {
+			return out // a file of comments only
+		}
+		r.complain(line, path, "got "+describe(n)+", want a section of keys", "known keys: "+strings.Join(keysOf(t), ", "))
+		return out
+	}
+	seen := map[string]int{}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		k, v := n.Content[i], n.Content[i+1]
+		key := join(path, k.Value)
+		f, known := fieldOf(t, k.Value)
+		if !known || k.Kind != yaml.ScalarNode {
+			r.unknown(k, t, path)
+			continue
+		}
+		if first, twice := seen[k.Value]; twice {
+			r.complain(k.Line, key, fmt.Sprintf("given a second time, first at line %d", first), "remove one of them")
+			continue
+		}
+		seen[k.Value] = k.Line
+		r.origins[key] = Origin{File: r.source, Line: k.Line}
+		if value, ok := r.value(v, f, key); ok {
+			out[k.Value] = value
+		}
+	}
+	return out
+}
+
+// unknown complains about a key that t does not have.
+func (r *reader) unknown(k *yaml.Node, t reflect.Type, path string) {
+	name := k.Value
+	if k.Kind != yaml.ScalarNode {
+		name = "?"
+	}
+	hint := didYouMean(name, keysOf(t))
+	if hint == "" {
+		hint = elsewhere(r.root, name)
+	}
+	if name == "<<" {
+		hint = "merge keys are not supported: use a drop-in file"
+	}
+	if hint == "" {
+		hint = "known keys here: " + strings.Join(keysOf(t), ", ")
+	}
+	r.complain(k.Line, join(path, name), "unknown key", hint)
+}
+
+// value reads what stands at one key. ok is false after a complaint.
+func (r *reader) value(n *yaml.Node, f reflect.StructField, path string) (v any, ok bool) {
+	before := len(r.problems)
+	switch {
+	case f.Type.Kind() == reflect.Struct:
+		v = r.section(n, f.Type, path)
+		return v, true // what is good of it stays
+	case isNamedList(f.Type):
+		v = r.namedList(n, f.Type.Elem(), path)
+		return v, true
+	case f.Type.Kind() == reflect.Slice:
+		v = r.list(n, f, path)
+	default:
+		v = r.scalar(n, f, path)
+	}
+	return v, len(r.problems) == before
+}
+
+// list reads a list of scalars; one scalar alone stands for a list of it.
+func (r *reader) list(n *yaml.Node, f reflect.StructField, path string) []string {
+	out := []string{}
+	target := deref(n)
+	if target.Kind == yaml.ScalarNode && target.Tag != "!!null" {
+		target = &yaml.Node{Kind: yaml.SequenceNode, Line: n.Line, Content: []*yaml.Node{target}}
+	}
+	if target.Kind != yaml.SequenceNode {
+		r.complain(n.Line, path, "got "+describe(target)+", want a list", "write [] for none")
+		return out
+	}
+	for _, e := range target.Content {
+		if s, ok := r.scalar(e, f, path).(string); ok {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// namedList reads a list of sections that have a name each.
+func (r *reader) namedList(n *yaml.Node, t reflect.Type, path string) []any {
+	out := []any{}
+	target := deref(n)
+	if target.Kind != yaml.SequenceNode {
+		hint := "write [] for none"
+		if target.Kind == yaml.MappingNode {
+			hint = "begin each element with `- name: NAME`"
+		}
+		r.complain(n.Line, path, "got "+describe(target)+", want a list", hint)
+		return out
+	}
+	seen := map[string]int{}
+	for i, e := range target.Content {
+		name := nameOf(deref(e))
+		if name == "" {
+			elementPath := fmt.Sprintf("%s[#%d]", path, i+1)
+			r.section(e, t, elementPath)
+			if deref(e).Kind == yaml.MappingNode && !slices.ContainsFunc(r.problems, func(p Problem) bool { return p.Key == elementPath+".name" }) {
+				r.complain(e.Line, elementPath, "has no name", "add `name: NAME`: messages, drop-ins and counters need it")
+			}
+			continue
+		}
+		elementPath := fmt.Sprintf("%s[%s]", path, name)
+		if first, twice := seen[name]; twice {
+			r.complain(e.Line, elementPath, fmt.Sprintf("the name is taken at line %d", first), "give one of them another name")
+			continue
+		}
+		seen[name] = e.Line
+		r.origins[elementPath] = Origin{File: r.source, Line: e.Line}
+		if m := r.section(e, t, elementPath); m["name"] != nil {
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
+// nameOf returns the value of the key name of a mapping, "" if there is none.
+func nameOf(n *yaml.Node) string {
+	if n.Kind != yaml.MappingNode {
+		return ""
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if v := deref(n.Content[i+1]); n.Content[i].Value == "name" && v.Kind == yaml.ScalarNode && v.Tag != "!!null" {
+			return v.Value
+		}
+	}
+	return ""
+}
+
+// scalar reads one value of f's type, or returns nil after a complaint.
+func (r *reader) scalar(n *yaml.Node, f reflect.StructField, path string) any {
+	target := deref(n)
+	wanted := func(got, hint string) any {
+		r.complain(n.Line, path, "got "+got+", want "+wants(f), hint)
+		return nil
+	}
+	isText := f.Type.Kind() == reflect.String || f.Type.Kind() == reflect.Slice
+	switch {
+	case target.Kind != yaml.ScalarNode:
+		return wanted(describe(target), "")
+	case target.Tag == "!!null":
+		hint := "remove the key to get the default"
+		if isText && f.Tag.Get("form") == "" && choices(f) == nil {
+			hint = `write "" for an empty text, or remove the key to get the default`
+		}
+		return wanted("nothing", hint)
+	case isText && choices(f) == nil && target.Tag == "!!bool":
+		return wanted(target.Value, fmt.Sprintf("put it in quotes: %q", target.Value))
+	}
+	v, err := parse(f, target.Value)
+	var want wantError
+	if errors.As(err, &want) {
+		r.complain(n.Line, path, want.Error(), want.hint)
+		return nil
+	}
+	if err != nil {
+		return wanted(quote(target.Value), err.Error())
+	}
+	return v
+}
+
+// describe says what kind of thing n is.
+func describe(n *yaml.Node) string {
+	switch {
+	case n.Kind == yaml.MappingNode:
+		return "a section"
+	case n.Kind == yaml.SequenceNode:
+		return "a list"
+	case n.Tag == "!!null":
+		return "nothing"
+	}
+	return quote(n.Value)
+}

@@ -1,0 +1,119 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Role is which of the two configurations is meant.
+type Role string
+
+// The roles.
+const (
+	RoleSender   Role = "sender"
+	RoleReceiver Role = "receiver"
+)
+
+// DefaultFile is where a role's configuration lies.
+func DefaultFile(r Role) string { return "/etc/ftfuse/" + string(r) + ".yaml" }
+
+// Locate decides what to read: file if given, else FTFUSE_CONFIG_JSON or FTFUSE_CONFIG, else the default place.
+func Locate(role Role, file string, environ []string) (Sources, error) {
+	src := Sources{File: file, Environ: environ}
+	if file != "" {
+		return src, nil
+	}
+	path, text := lookup(environ, "FTFUSE_CONFIG"), lookup(environ, "FTFUSE_CONFIG_JSON")
+	if path != "" && text != "" {
+		return src, Problems{{
+			Origin: Origin{Env: "FTFUSE_CONFIG"}, Text: "got this and FTFUSE_CONFIG_JSON, want one of them",
+			Hint: "unset one",
+		}}
+	}
+	src.File, src.Text = path, text
+	if path == "" && text == "" {
+		src.File = DefaultFile(role)
+	}
+	return src, nil
+}
+
+func lookup(environ []string, name string) string {
+	for _, e := range environ {
+		if v, ok := strings.CutPrefix(e, name+"="); ok {
+			return v
+		}
+	}
+	return ""
+}
+
+// DropIns lists the drop-ins of file that exist, in the order in which they are read.
+func DropIns(file string) []string {
+	dir := strings.TrimSuffix(strings.TrimSuffix(file, ".yaml"), ".yml") + ".d"
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil // none, or the reading of the file itself says what is wrong
+	}
+	var out []string
+	for _, e := range entries {
+		if strings.HasSuffix(e.Name(), ".yaml") && !strings.HasPrefix(e.Name(), ".") {
+			out = append(out, filepath.Join(dir, e.Name()))
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+func readBounded(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, maxText+1))
+}
+
+// reason strips the operation and the path, which the message names already.
+func reason(err error) string {
+	var p *os.PathError
+	if errors.As(err, &p) {
+		return p.Err.Error()
+	}
+	return err.Error()
+}
+
+// Guess tells a sender's configuration from a receiver's by its keys, else by its file name.
+func Guess(path string) (Role, error) {
+	text, err := readBounded(path)
+	if err != nil {
+		return "", Problems{{Origin: Origin{File: path}, Text: "cannot read it: " + reason(err)}}
+	}
+	votes := map[Role]int{}
+	for _, line := range strings.Split(string(text), "\n") {
+		key, _, found := strings.Cut(line, ":")
+		if !found {
+			continue
+		}
+		switch strings.Trim(key, `"{ `) {
+		case "mounts", "rules", "queue", "targets", "host", "spool_dir":
+			votes[RoleSender]++
+		case "listen", "limits", "outputs":
+			votes[RoleReceiver]++
+		}
+	}
+	base := filepath.Base(path) + " " + filepath.Base(filepath.Dir(path))
+	switch s, r := votes[RoleSender], votes[RoleReceiver]; {
+	case s > r, s == r && strings.Contains(base, "sender"):
+		return RoleSender, nil
+	case r > s, strings.Contains(base, "receiver"):
+		return RoleReceiver, nil
+	}
+	return "", Problems{{
+		Origin: Origin{File: path}, Text: "cannot tell whether it is a sender's or a receiver's",
+		Hint: fmt.Sprintf("say --role %s or --role %s", RoleSender, RoleReceiver),
+	}}
+}
