@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 
 	"ftfuse/internal/record"
@@ -140,6 +141,7 @@ func (l *loader) finish(out any, check func()) error {
 	if err := l.stack.decode(out); err != nil {
 		return fmt.Errorf("decode configuration: %w", err)
 	}
+	l.required(reflect.ValueOf(out).Elem(), "")
 	check()
 	l.report.resolved = out
 	bad, warnings := l.problems.split()
@@ -148,6 +150,30 @@ func (l *loader) finish(out any, check func()) error {
 		return bad
 	}
 	return nil
+}
+
+// required complains about values that have no default and that nobody gave. An empty one is refused where it is
+// read, so that empty means absent here.
+func (l *loader) required(v reflect.Value, path string) {
+	for i := range v.NumField() {
+		f, field := v.Field(i), v.Type().Field(i)
+		at := join(path, keyOf(field))
+		switch form := field.Tag.Get("form"); {
+		case f.Kind() == reflect.Struct:
+			l.required(f, at)
+		case isNamedList(f.Type()):
+			for j := range f.Len() {
+				l.required(f.Index(j), at+"["+f.Index(j).FieldByName("Name").String()+"]")
+			}
+		case f.Kind() == reflect.String && (form == "path" || form == "address") && f.String() == "" && !l.broken(at):
+			l.bad(at, "is missing, want "+wants(field), "add `"+keyOf(field)+": ...` to this element")
+		}
+	}
+}
+
+// broken reports whether there is an error at path already.
+func (l *loader) broken(path string) bool {
+	return slices.ContainsFunc(l.problems, func(p Problem) bool { return p.Key == path && !p.Warning })
 }
 
 // origin returns where the value at path was given, or the nearest section around it.
