@@ -1,0 +1,82 @@
+package capture
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"ftfuse/internal/record"
+)
+
+var errNoRoom = fmt.Errorf("%w: %w", record.ErrFull, unix.ENOSPC)
+
+// room reports whether n more bytes fit in the limits. Between measurements it counts what came in.
+func (c *Capture) room(n int) bool {
+	if c.o.MaxSize > 0 && c.use.disk.Load()+c.bytesIn.Load()-c.use.base.Load()+int64(n) > c.o.MaxSize {
+		return false
+	}
+	return c.o.MinFree == 0 || c.use.free.Load() >= c.o.MinFree
+}
+
+// write takes p by the rule's policy for a full queue (DESIGN section 3.4).
+func (l *Log) write(p []byte, off int64, app bool, w *record.Writer, unique uint64) error {
+	c := l.f.c
+	if l.d.WhenFull == record.DropOldest || c.room(len(p)) {
+		err := l.append(p, off, app, w, unique)
+		if !errors.Is(err, unix.ENOSPC) || l.d.WhenFull == record.DropOldest {
+			return err
+		}
+	}
+	switch l.d.WhenFull {
+	case record.DropNewest:
+		c.gapRecords(&l.h.meta.File, l.h.meta.ID, record.QueueFull, uint64(len(p)), 1)
+		c.wakeUp()
+		return nil
+	case record.Local:
+		return l.f.writeBelow(p)
+	case record.Block:
+		return l.wait(p, off, app, w, unique)
+	}
+	return errNoRoom
+}
+
+// wait tries until there is room or the rule's patience ends.
+func (l *Log) wait(p []byte, off int64, app bool, w *record.Writer, unique uint64) error {
+	end := time.NewTimer(l.d.Block)
+	defer end.Stop()
+	again := time.NewTicker(10 * time.Millisecond)
+	defer again.Stop()
+	for {
+		select {
+		case <-end.C:
+			return errNoRoom
+		case <-again.C:
+		}
+		if l.f.c.room(len(p)) {
+			if err := l.append(p, off, app, w, unique); !errors.Is(err, unix.ENOSPC) {
+				return err
+			}
+		}
+	}
+}
+
+// writeBelow writes to the file below the mount, from where the bytes are picked up when there is room.
+func (f *File) writeBelow(p []byte) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	w, err := f.below(os.O_WRONLY | os.O_APPEND)
+	if err != nil {
+		return fmt.Errorf("write below the mount: %w", err)
+	}
+	_, err = w.Write(p)
+	if err = errors.Join(err, w.Close()); err != nil {
+		return fmt.Errorf("write below the mount: %w", err)
+	}
+	f.modified = time.Now().UnixNano()
+	err = f.lookBelow()
+	f.c.noteFollow(f)
+	return err
+}

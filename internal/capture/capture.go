@@ -1,0 +1,266 @@
+package capture
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"ftfuse/internal/record"
+)
+
+// Options are what capture needs to know.
+type Options struct {
+	Dir     string         // the spool folder; one process at a time
+	Source  *record.Source // this machine
+	Sink    record.Sink    // the next stage
+	Refresh func(*record.Writer) *record.Writer
+	Logger  *slog.Logger
+
+	MaxSize     int64 // bytes of spools on disk; 0 no limit
+	MinFree     int64 // bytes to leave free on the spools' file system
+	SegmentSize int   // bytes of payload per log segment, default 16 MiB
+
+	Stop time.Duration // how long the last registration may take when Run ends, default 10 s
+
+	// DropOldest asks the queue to give up at least n bytes of its oldest data. It returns how many it gave up.
+	DropOldest func(n int64) (int64, error)
+}
+
+// Capture keeps the spools of one sender, for all its mounts.
+type Capture struct {
+	o   Options
+	log *wal
+	run uint64 // number of this process's life, upper half of all ids it gives
+	seq atomic.Uint64
+
+	mu     sync.RWMutex // guards the maps; taken after File.mu is never needed, before raw.mu and segment.mu
+	raws   map[uint64]*raw
+	segs   map[uint64]*segment
+	files  map[record.FileKey]*File
+	dirty  []*File        // views changed since the last housekeeping
+	events []*raw         // raw spools that are new or released
+	lost   []record.Chunk // gaps to register
+	tail   []*logHandle   // handles whose closing row found no room
+	follow []*File        // files below the mount that may still grow
+
+	regMu      sync.Mutex
+	registered map[uint64]mark // by handle: how far the queue has it
+
+	wake    chan struct{}
+	bytesIn atomic.Int64 // write capture, bytes
+	use     usage
+	saved   atomic.Int64 // ns: when the views were last saved
+	pass    pass         // the follower's own
+}
+
+// mark is how far a handle is registered.
+type mark struct {
+	Pos       uint64 `json:"pos"`
+	Continues bool   `json:"cont,omitempty"`
+}
+
+// New opens the spool folder. Recover must be called before anything else.
+func New(o Options) (*Capture, error) {
+	if o.SegmentSize == 0 {
+		o.SegmentSize = 16 << 20
+	}
+	if o.Stop == 0 {
+		o.Stop = 10 * time.Second
+	}
+	if o.Refresh == nil {
+		o.Refresh = func(w *record.Writer) *record.Writer { return w }
+	}
+	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("open spool folder: %w", err)
+	}
+	run, err := nextRun(filepath.Join(o.Dir, "run"))
+	if err != nil {
+		return nil, err
+	}
+	c := &Capture{o: o, run: run, raws: map[uint64]*raw{}, segs: map[uint64]*segment{}, files: map[record.FileKey]*File{},
+		registered: map[uint64]mark{}, wake: make(chan struct{}, 1)}
+	c.log = &wal{dir: o.Dir, size: o.SegmentSize, newID: c.newID}
+	c.pass.init()
+	return c, nil
+}
+
+// nextRun counts this start of the process, before any id of it is used.
+func nextRun(path string) (uint64, error) {
+	b, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return 0, fmt.Errorf("read run number: %w", err)
+	}
+	last, err := strconv.ParseUint(strings.TrimSpace(string(b)), 10, 31)
+	if err != nil && len(b) > 0 {
+		// Torn by a crash: take one that cannot have been used. Runs grow by one, times in seconds faster.
+		last = uint64(time.Now().Unix() & 0x7fffffff)
+	}
+	if err := writeAtomically(path, []byte(strconv.FormatUint(last+1, 10)+"\n")); err != nil {
+		return 0, fmt.Errorf("write run number: %w", err)
+	}
+	return last + 1, nil
+}
+
+// newID gives a number that no handle or spool of this sender has had.
+func (c *Capture) newID() uint64 { return c.run<<32 | c.seq.Add(1)&0xffffffff }
+
+// wakeUp makes the follower look soon. Cheap when it has been called already.
+func (c *Capture) wakeUp() {
+	if len(c.wake) == 0 {
+		select {
+		case c.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// File returns the captured side of a file below a mount.
+func (c *Capture) File(key record.FileKey, path string, below func(flags int) (*os.File, error)) (*File, error) {
+	c.mu.Lock()
+	f := c.files[key]
+	if f == nil {
+		f = &File{c: c, key: key}
+		c.files[key] = f
+	}
+	c.mu.Unlock()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.path, f.below = path, below
+	f.refs++
+	f.removed = false
+	return f, f.lookBelow()
+}
+
+// drop forgets a file that nobody will read again.
+func (c *Capture) drop(f *File) {
+	f.mu.Lock()
+	end := f.refs <= 0 && f.removed
+	if end {
+		f.view = view{}
+		f.touch()
+	}
+	f.mu.Unlock()
+	if end {
+		c.noteNeeds(f)
+	}
+}
+
+func (c *Capture) noteDirty(f *File) {
+	c.mu.Lock()
+	c.dirty = append(c.dirty, f)
+	c.mu.Unlock()
+}
+
+func (c *Capture) addRaw(r *raw) {
+	c.mu.Lock()
+	c.raws[r.id] = r
+	c.events = append(c.events, r)
+	c.mu.Unlock()
+	c.wakeUp()
+}
+
+func (c *Capture) later(h *logHandle) {
+	c.mu.Lock()
+	c.tail = append(c.tail, h)
+	c.mu.Unlock()
+}
+
+// ReadExtent implements record.Store.
+func (c *Capture) ReadExtent(e record.Extent, p []byte) error { return c.readSpool(e.Spool, e.Off, p) }
+
+func (c *Capture) readSpool(id uint64, off int64, p []byte) error {
+	c.mu.RLock()
+	r, s := c.raws[id], c.segs[id]
+	c.mu.RUnlock()
+	switch {
+	case r != nil:
+		return r.readAt(p, off)
+	case s != nil:
+		return s.readAt(p, off)
+	}
+	return fmt.Errorf("read spool %016x: %w", id, record.ErrGone)
+}
+
+// Release takes back what every destination has passed. The queue calls it after the cursors are committed.
+func (c *Capture) Release(extents []record.Extent) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	for _, e := range extents {
+		if r := c.raws[e.Spool]; r != nil {
+			r.mu.Lock()
+			r.acked = max(r.acked, e.Off+int64(e.Len))
+			r.mu.Unlock()
+		} else if s := c.segs[e.Spool]; s != nil {
+			s.mu.Lock()
+			s.queued -= int64(e.Len)
+			s.mu.Unlock()
+		}
+	}
+}
+
+// snapshot is what the queue keeps at the head of every database, so that older ones can go.
+type snapshot struct {
+	Handles map[uint64]mark `json:"handles"`
+}
+
+// Snapshot implements the queue's callback.
+func (c *Capture) Snapshot() []byte {
+	c.regMu.Lock()
+	defer c.regMu.Unlock()
+	b, err := json.Marshal(snapshot{c.registered})
+	if err != nil { // a map of numbers always encodes
+		panic(err)
+	}
+	return b
+}
+
+// writeAtomically replaces a file by rename, on disk when it returns.
+func writeAtomically(path string, b []byte) error {
+	tmp := path + ".tmp"
+	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return errors.Join(err, os.Remove(tmp))
+	}
+	if err := os.Rename(tmp, path); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+// Close closes the spools. The follower must have ended and the mounts be gone.
+func (c *Capture) Close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.log.seal(true)
+	for _, s := range c.log.take() {
+		c.segs[s.id] = s
+	}
+	var err error
+	for _, r := range c.raws {
+		err = errors.Join(err, r.rd.Close())
+	}
+	for _, s := range c.segs {
+		err = errors.Join(err, s.close())
+	}
+	for _, f := range c.files {
+		f.mu.Lock()
+		if f.belowRd != nil {
+			err = errors.Join(err, f.belowRd.Close())
+			f.belowRd = nil
+		}
+		f.mu.Unlock()
+	}
+	return err
+}

@@ -1,0 +1,343 @@
+package capture
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"ftfuse/internal/record"
+)
+
+const (
+	hotPoll   = time.Millisecond       // a spool that grows is looked at this often: polling costs its writer nothing
+	coolAfter = 300 * time.Millisecond // a spool that has not grown for so long is watched instead
+	tidyEvery = 200 * time.Millisecond
+	leaseWait = time.Second // how often the kernel is asked whether an adopted spool is still open
+	window    = record.MaxChunk
+	perTurn   = 16 // windows of one spool before the next has its turn
+)
+
+// pass is the follower's state; only its goroutine uses it.
+type pass struct {
+	buf       []byte
+	batch     []record.Chunk
+	bytes     int64
+	hot       map[*raw]*tail
+	idle      map[*raw]*tail
+	segs      []*segment // in order of making
+	streams   map[uint64]*stream
+	active    map[*stream]bool // streams that hold bytes
+	ended     []*raw           // read to the end, which is not registered yet
+	watch     *watcher
+	tidied    time.Time
+	retry     time.Duration
+	untrimmed map[*File]bool   // views that hold what may go as soon as it is released
+	sources   []*record.Source // of earlier boots
+	unsaved   bool             // a view has changed since saved
+	saved     time.Time
+}
+
+// tail is the follower's view of one raw spool.
+type tail struct {
+	s     *stream
+	grown time.Time // when it last grew
+	asked time.Time // when the lease was last tried
+	fresh bool      // no byte seen yet: the writer may still exec
+}
+
+func (p *pass) init() {
+	p.buf = make([]byte, window)
+	p.hot, p.idle = map[*raw]*tail{}, map[*raw]*tail{}
+	p.streams, p.active, p.untrimmed = map[uint64]*stream{}, map[*stream]bool{}, map[*File]bool{}
+}
+
+// Run follows the spools until ctx ends, then registers what is there and returns.
+func (c *Capture) Run(ctx context.Context) error {
+	w, err := newWatcher(c.wakeUp)
+	if err != nil {
+		c.o.Logger.Warn("no inotify: idle spools are polled", "error", err)
+	}
+	c.pass.watch = w
+	defer w.close()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for ctx.Err() == nil {
+		busy := c.turn(ctx, time.Now())
+		timer.Reset(c.pause(busy))
+		select {
+		case <-ctx.Done():
+		case <-timer.C:
+		case <-c.wake:
+		}
+	}
+	return c.finish()
+}
+
+// pause returns how long the follower may sleep.
+func (c *Capture) pause(busy bool) time.Duration {
+	switch {
+	case busy:
+		return 0
+	case len(c.pass.hot) > 0:
+		return hotPoll
+	case len(c.pass.idle) > 0 && c.pass.watch == nil:
+		return 50 * time.Millisecond
+	}
+	return tidyEvery
+}
+
+// turn looks at everything once. busy says that more is waiting.
+func (c *Capture) turn(ctx context.Context, now time.Time) (busy bool) {
+	p := &c.pass
+	c.arrivals(now)
+	busy = c.readLog(ctx, now)
+	for r, t := range p.hot {
+		if c.readRaw(ctx, r, t, now) {
+			busy = true
+		}
+	}
+	c.flushStreams(now)
+	c.put(ctx)
+	c.settle(now)
+	if now.Sub(p.tidied) >= tidyEvery {
+		p.tidied = now
+		c.tidy(now)
+	}
+	return busy
+}
+
+// arrivals takes over new and released spools, new log segments, and spools that woke.
+func (c *Capture) arrivals(now time.Time) {
+	p := &c.pass
+	c.mu.Lock()
+	ev, lost, tails := c.events, c.lost, c.tail
+	c.events, c.lost, c.tail = nil, nil, nil
+	for _, s := range c.log.take() {
+		c.segs[s.id] = s
+		p.segs = append(p.segs, s)
+	}
+	c.mu.Unlock()
+	for _, h := range tails {
+		if c.log.finish(h) != nil {
+			c.later(h)
+		}
+	}
+	for i := range lost {
+		c.add(lost[i : i+1])
+	}
+	for _, r := range ev {
+		c.heat(r, now)
+	}
+	for _, r := range p.watch.woken() {
+		c.heat(r, now)
+	}
+}
+
+// heat makes a spool one that is polled.
+func (c *Capture) heat(r *raw, now time.Time) {
+	p := &c.pass
+	if p.hot[r] != nil || slices.Contains(p.ended, r) {
+		return
+	}
+	t := p.idle[r]
+	if t == nil {
+		r.mu.Lock()
+		gone, seen := r.done, r.seen
+		r.mu.Unlock()
+		if gone {
+			return
+		}
+		t = &tail{s: c.streamFor(r.meta, uint64(seen)), fresh: seen == 0}
+	}
+	delete(p.idle, r)
+	p.watch.forget(r)
+	t.grown, t.asked = now, now
+	p.hot[r] = t
+}
+
+// readRaw feeds what has been appended. busy says that it stopped before the end, for others to have their turn.
+func (c *Capture) readRaw(ctx context.Context, r *raw, t *tail, now time.Time) (busy bool) {
+	released := r.released.Load() // before the size: what is there then is all
+	size, err := r.size()
+	if err != nil {
+		c.o.Logger.Error("spool cannot be looked at", "error", err)
+		return false
+	}
+	for n := 0; r.seen < size; n++ {
+		if n == perTurn {
+			return true
+		}
+		buf := c.pass.buf[:min(size-r.seen, window)]
+		if err := r.readAt(buf, r.seen); err != nil {
+			c.o.Logger.Error("spool cannot be read", "error", err)
+			return false
+		}
+		if t.fresh {
+			t.fresh = false
+			w := *c.o.Refresh(&r.meta.Writer)
+			r.meta.Writer = w
+		}
+		c.show(r)
+		at := piece{spool: r.id, off: r.seen, data: buf, at: time.Now().UnixNano(), writer: &r.meta.Writer}
+		c.feed(ctx, t.s, at, now)
+		r.mu.Lock()
+		r.seen += int64(len(buf))
+		r.mu.Unlock()
+		t.grown = now
+	}
+	if released {
+		c.endRaw(r, t)
+	} else if now.Sub(t.grown) >= coolAfter {
+		c.cool(r, t, now)
+	}
+	return false
+}
+
+// show lets readers of the file see what the spool holds.
+func (c *Capture) show(r *raw) {
+	if f := r.file; f != nil {
+		f.mu.Lock()
+		f.look()
+		f.mu.Unlock()
+	}
+}
+
+// endRaw emits the rest of a spool that no writer holds. What it emits is registered at the end of the turn.
+func (c *Capture) endRaw(r *raw, t *tail) {
+	c.add(t.s.end(nil))
+	delete(c.pass.active, t.s)
+	delete(c.pass.hot, r)
+	c.pass.ended = append(c.pass.ended, r)
+}
+
+// cool stops polling a quiet spool. Adopted spools, whose RELEASE nobody will see, are asked for by lease.
+func (c *Capture) cool(r *raw, t *tail, now time.Time) {
+	if r.adopted && now.Sub(t.asked) >= leaseWait {
+		t.asked = now
+		if held, err := r.held(); err != nil {
+			c.o.Logger.Error("spool cannot be leased", "error", err)
+		} else if !held {
+			r.released.Store(true) // the next look sees the end
+			return
+		}
+	}
+	if t.s.part.len > 0 {
+		return // its partial record must age
+	}
+	if !c.pass.watch.add(r) && c.pass.watch != nil {
+		return
+	}
+	delete(c.pass.hot, r)
+	c.pass.idle[r] = t
+	if size, err := r.size(); err == nil && size > r.seen { // grown before the watch was there
+		c.heat(r, now)
+	}
+}
+
+// feed gives bytes to a stream and registers when enough has come together.
+func (c *Capture) feed(ctx context.Context, s *stream, p piece, now time.Time) {
+	c.add(s.feed(p, now, nil))
+	c.pass.active[s] = true
+	if c.pass.bytes >= window {
+		c.put(ctx)
+	}
+}
+
+func (c *Capture) add(chunks []record.Chunk) {
+	for i := range chunks {
+		c.pass.bytes += int64(chunks[i].Len)
+	}
+	c.pass.batch = append(c.pass.batch, chunks...)
+}
+
+// flushStreams emits the complete records of all streams, and partial ones that are old.
+func (c *Capture) flushStreams(now time.Time) {
+	for s := range c.pass.active {
+		c.add(s.age(now, s.flush(nil)))
+		if s.part.len == 0 {
+			delete(c.pass.active, s)
+		}
+	}
+}
+
+// put registers the batch. The sink is asked again until it takes it or ctx ends: the bytes are safe in the spools
+// meanwhile, and writers do not notice.
+func (c *Capture) put(ctx context.Context) {
+	p := &c.pass
+	for len(p.batch) > 0 {
+		err := c.o.Sink.Put(ctx, p.batch)
+		if err == nil {
+			c.account(p.batch)
+			p.batch, p.bytes, p.retry = p.batch[:0], 0, 0
+			return
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		if p.retry == 0 {
+			c.o.Logger.Error("queue does not take data; it waits in the spools", "error", err)
+		}
+		p.retry = min(max(2*p.retry, 10*time.Millisecond), time.Second)
+		c.tidy(time.Now())
+		select {
+		case <-ctx.Done():
+		case <-time.After(p.retry):
+		}
+	}
+}
+
+// account notes what the queue has taken.
+func (c *Capture) account(chunks []record.Chunk) {
+	c.regMu.Lock()
+	for i := range chunks {
+		ch := &chunks[i]
+		if ch.Gap == nil {
+			c.registered[ch.Handle] = mark{ch.Offset + uint64(ch.Len), ch.Flags&record.Continued != 0}
+		}
+	}
+	c.regMu.Unlock()
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	for i := range chunks {
+		for _, e := range chunks[i].Extents {
+			if s := c.segs[e.Spool]; s != nil {
+				s.mu.Lock()
+				s.pending -= int64(e.Len)
+				s.queued += int64(e.Len)
+				s.mu.Unlock()
+			}
+		}
+	}
+}
+
+// settle marks spools whose end is registered.
+func (c *Capture) settle(now time.Time) {
+	p := &c.pass
+	if len(p.batch) > 0 {
+		return
+	}
+	for _, r := range p.ended {
+		r.mu.Lock()
+		r.done = true
+		r.mu.Unlock()
+		if r.file != nil {
+			r.file.unlive(r)
+		}
+	}
+	p.ended = p.ended[:0]
+}
+
+// finish registers what is there, when nothing will be written any more.
+func (c *Capture) finish() error {
+	c.log.seal(true)
+	ctx, cancel := context.WithTimeout(context.Background(), c.o.Stop)
+	defer cancel()
+	now := time.Now()
+	for c.turn(ctx, now) {
+	}
+	if n := len(c.pass.batch); n > 0 {
+		return fmt.Errorf("stop capture: %d chunks not registered; they wait in the spools: %w", n, ctx.Err())
+	}
+	return c.saveViews()
+}

@@ -1,0 +1,276 @@
+package capture
+
+import (
+	"errors"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"ftfuse/internal/record"
+)
+
+// usage is what the spools take. Written by the follower, read by anyone.
+type usage struct {
+	disk    atomic.Int64 // bytes on disk
+	base    atomic.Int64 // bytesIn when disk was measured
+	unseen  atomic.Int64 // bytes in spools that are not registered
+	spools  atomic.Int64
+	free    atomic.Int64 // bytes free on the file system
+	damaged atomic.Int64
+}
+
+// tidy gives back space, keeps the limits and saves the views.
+func (c *Capture) tidy(now time.Time) {
+	c.askAdopted(now)
+	c.mu.Lock()
+	dirty := c.dirty
+	c.dirty = nil
+	raws := make(map[*raw]int64, len(c.raws))
+	for _, r := range c.raws {
+		r.mu.Lock()
+		raws[r] = r.acked // before the views are asked: what was released then was seen by them
+		r.mu.Unlock()
+	}
+	c.mu.Unlock()
+	for _, f := range dirty {
+		c.pass.untrimmed[f] = true
+	}
+	for f := range c.pass.untrimmed {
+		if c.trim(f) {
+			delete(c.pass.untrimmed, f)
+		}
+		c.noteNeeds(f)
+	}
+	c.save(now, len(dirty) > 0)
+	c.reclaimRaws(raws)
+	c.reclaimSegments()
+	c.measure(raws)
+	c.keepLimits()
+	c.followBelow()
+}
+
+// save writes the views now and then.
+func (c *Capture) save(now time.Time, changed bool) {
+	p := &c.pass
+	p.unsaved = p.unsaved || changed
+	if !p.unsaved || now.Sub(p.saved) < 2*time.Second {
+		return
+	}
+	if err := c.saveViews(); err != nil {
+		c.o.Logger.Error("views cannot be saved", "error", err)
+		return
+	}
+	p.saved, p.unsaved = now, false
+}
+
+// askAdopted looks again at idle spools whose RELEASE nobody will see.
+func (c *Capture) askAdopted(now time.Time) {
+	for r, t := range c.pass.idle {
+		if r.adopted && now.Sub(t.asked) > leaseWait {
+			c.heat(r, now)
+			t.asked = time.Time{}
+		}
+	}
+}
+
+// trim gives up what is beyond the readback window and has been released. It reports whether that is all that is
+// beyond the window; what is not released yet must be tried again.
+func (c *Capture) trim(f *File) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.dirty = false
+	f.look()
+	want := f.view.size - f.readback
+	for f.view.base < want && len(f.view.patches) > 0 {
+		p := f.view.patches[0]
+		to := min(want, p.At+c.releasedOf(p))
+		if to <= f.view.base || to <= p.At {
+			break
+		}
+		f.view.trim(to)
+	}
+	return f.view.base >= want || len(f.view.patches) == 0
+}
+
+// releasedOf returns how many bytes of the patch the queue has released. Called with File.mu held.
+func (c *Capture) releasedOf(p patch) int64 {
+	c.mu.RLock()
+	r, s := c.raws[p.Spool], c.segs[p.Spool]
+	c.mu.RUnlock()
+	switch {
+	case r != nil:
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return min(p.Len, max(r.acked-p.Off, 0))
+	case s != nil:
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.queued > 0 || s.pending > 0 {
+			return 0
+		}
+	}
+	return p.Len
+}
+
+// noteNeeds tells the spools what the file's view needs of them.
+func (c *Capture) noteNeeds(f *File) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	now := f.view.low()
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	for id, u := range f.used {
+		c.tell(id, now[id], u.patches)
+	}
+	for id, u := range now {
+		if _, known := f.used[id]; !known {
+			c.tell(id, u, 0)
+		}
+	}
+	f.used = now
+}
+
+// tell says that a view which had some patches of a spool now needs u. Called with mu held for reading.
+func (c *Capture) tell(id uint64, u spoolUse, before int) {
+	if r := c.raws[id]; r != nil {
+		r.mu.Lock()
+		r.view = u.low
+		if u.patches == 0 {
+			r.view = maxOffset
+		}
+		r.mu.Unlock()
+	} else if s := c.segs[id]; s != nil {
+		s.mu.Lock()
+		s.views += u.patches - before
+		s.mu.Unlock()
+	}
+}
+
+func (c *Capture) reclaimRaws(raws map[*raw]int64) {
+	for r, acked := range raws {
+		gone, err := r.reclaim(acked)
+		if err != nil {
+			c.o.Logger.Error("spool space cannot be given back", "error", err)
+		}
+		if gone {
+			c.mu.Lock()
+			delete(c.raws, r.id)
+			c.mu.Unlock()
+			c.regMu.Lock()
+			delete(c.registered, r.id)
+			c.regMu.Unlock()
+		}
+	}
+}
+
+func (c *Capture) reclaimSegments() {
+	keep := c.pass.segs[:0]
+	oldest := true
+	for _, s := range c.pass.segs {
+		gone, err := s.reclaim(oldest)
+		if err != nil {
+			c.o.Logger.Error("log space cannot be given back", "error", err)
+		}
+		if !s.noIndex {
+			oldest = false
+		} else if s.closed != nil {
+			c.regMu.Lock()
+			for _, h := range s.closed {
+				delete(c.registered, h)
+			}
+			c.regMu.Unlock()
+			s.closed = nil
+		}
+		if gone {
+			c.mu.Lock()
+			delete(c.segs, s.id)
+			c.mu.Unlock()
+		} else {
+			keep = append(keep, s)
+		}
+	}
+	c.pass.segs = keep
+}
+
+// measure adds up what the spools take.
+func (c *Capture) measure(raws map[*raw]int64) {
+	base := c.bytesIn.Load()
+	var disk, unseen int64
+	for r := range raws {
+		size, err := r.size()
+		r.mu.Lock()
+		if err == nil && !r.gone {
+			disk += headerSize + size - r.punch
+			unseen += size - r.seen
+		}
+		r.mu.Unlock()
+	}
+	for _, s := range c.pass.segs {
+		s.mu.Lock()
+		unseen += s.pending
+		s.mu.Unlock()
+		disk += s.allocated()
+	}
+	c.use.disk.Store(disk)
+	c.use.base.Store(base)
+	c.use.unseen.Store(unseen)
+	c.use.spools.Store(int64(len(raws) + len(c.pass.segs)))
+}
+
+// over returns how many bytes must go for the limits to hold.
+func (c *Capture) over() int64 {
+	var n int64
+	if c.o.MaxSize > 0 {
+		n = c.use.disk.Load() - c.o.MaxSize
+	}
+	if c.o.MinFree > 0 {
+		var st unix.Statfs_t
+		if err := unix.Statfs(c.o.Dir, &st); err == nil {
+			free := int64(st.Bavail) * st.Bsize
+			c.use.free.Store(free)
+			n = max(n, c.o.MinFree-free)
+		}
+	}
+	return n
+}
+
+// keepLimits lets the oldest data make room. Write capture with another policy is refused before it comes so far;
+// a tenth of slack keeps the two from meeting at the same byte.
+func (c *Capture) keepLimits() {
+	n := c.over()
+	if n <= 0 || c.o.DropOldest == nil {
+		return
+	}
+	got, err := c.o.DropOldest(n)
+	if err != nil && !errors.Is(err, record.ErrClosed) {
+		c.o.Logger.Error("queue is full and its oldest data cannot be dropped", "over", n, "error", err)
+	} else if got > 0 {
+		c.o.Logger.Warn("queue is full: oldest data dropped", "bytes", got)
+	}
+}
+
+// Usage is what status shows.
+type Usage struct {
+	Disk    int64 // bytes on disk
+	Unseen  int64 // bytes not registered with the queue
+	Spools  int64
+	Damaged int64 // things in the spool folder that did not verify
+}
+
+// Usage returns figures of the last housekeeping, at most 0.2 s old.
+func (c *Capture) Usage() Usage {
+	return Usage{c.use.disk.Load(), c.use.unseen.Load(), c.use.spools.Load(), c.use.damaged.Load()}
+}
+
+func (s *segment) allocated() int64 {
+	var st unix.Stat_t
+	var n int64
+	for _, f := range []*os.File{s.data, s.idx} {
+		if f != nil && unix.Fstat(int(f.Fd()), &st) == nil {
+			n += st.Blocks * 512
+		}
+	}
+	return n
+}

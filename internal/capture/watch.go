@@ -1,0 +1,113 @@
+package capture
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// watcher wakes the follower when an idle spool is written to: one inotify event each, after which the spool is
+// polled, because a watch that stays doubles the cost of every write. A nil watcher watches nothing.
+type watcher struct {
+	f    *os.File
+	wake func()
+	done chan struct{}
+
+	mu   sync.Mutex // guards the rest
+	byWd map[int]*raw
+	wds  map[*raw]int
+	hit  []*raw
+}
+
+func newWatcher(wake func()) (*watcher, error) {
+	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
+	if err != nil {
+		return nil, fmt.Errorf("watch spools: %w", err)
+	}
+	w := &watcher{f: os.NewFile(uintptr(fd), "inotify"), wake: wake, done: make(chan struct{}), byWd: map[int]*raw{}, wds: map[*raw]int{}}
+	go w.read()
+	return w, nil
+}
+
+// close ends the reading goroutine and waits for it.
+func (w *watcher) close() {
+	if w != nil {
+		w.f.Close() // a pollable descriptor: ends the read
+		<-w.done
+	}
+}
+
+func (w *watcher) read() {
+	defer close(w.done)
+	buf := make([]byte, 64*unix.SizeofInotifyEvent)
+	for {
+		n, err := w.f.Read(buf)
+		if err != nil {
+			if errors.Is(err, unix.EINTR) {
+				continue
+			}
+			return
+		}
+		w.mu.Lock()
+		for b := buf[:n]; len(b) >= unix.SizeofInotifyEvent; {
+			ev := (*unix.InotifyEvent)(unsafe.Pointer(&b[0]))
+			if r := w.byWd[int(ev.Wd)]; r != nil {
+				w.hit = append(w.hit, r)
+				delete(w.byWd, int(ev.Wd))
+				delete(w.wds, r)
+			}
+			b = b[unix.SizeofInotifyEvent+int(ev.Len):]
+		}
+		hit := len(w.hit) > 0
+		w.mu.Unlock()
+		if hit {
+			w.wake()
+		}
+	}
+}
+
+// add watches a spool for one event; false when the kernel has no room for another watch.
+func (w *watcher) add(r *raw) bool {
+	if w == nil {
+		return false
+	}
+	w.mu.Lock() // across the call: the event may come before the number is noted
+	defer w.mu.Unlock()
+	wd, err := unix.InotifyAddWatch(int(w.f.Fd()), r.path, unix.IN_MODIFY|unix.IN_ONESHOT)
+	if err != nil {
+		return false
+	}
+	w.byWd[wd], w.wds[r] = r, wd
+	return true
+}
+
+// forget ends the watch of a spool that is polled again.
+func (w *watcher) forget(r *raw) {
+	if w == nil {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if wd, ok := w.wds[r]; ok {
+		delete(w.wds, r)
+		delete(w.byWd, wd)
+		// EINVAL when the event has just come: the watch is gone then.
+		_, _ = unix.InotifyRmWatch(int(w.f.Fd()), uint32(wd))
+	}
+}
+
+// woken returns the spools whose event has come.
+func (w *watcher) woken() []*raw {
+	if w == nil {
+		return nil
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	h := w.hit
+	w.hit = nil
+	return h
+}
