@@ -47,13 +47,13 @@ type Move struct {
 type Closed struct {
 	Path   string // the name it was written under
 	Name   string // its name now, before compression
-	Suffix string // ".zst", ".gz" once compressed, else ""
+	Suffix string // ".zst" or ".gz" once Packed is complete, else ""
 	Key    record.FileKey
 	At     int64 // when it was rotated, ns since 1970
 	// Packed is the identity of the compressed temporary once that is complete: after a crash it tells whether
 	// the file under the final name is this one.
 	Packed record.FileKey
-	Kept   bool // compression was given up: the name it would take is not free
+	Done   bool // nothing is left to compress: it is, or the name it would take is not free
 }
 
 const version = 1
@@ -217,7 +217,7 @@ func encodeClosed(e *Closed) []byte {
 	b := appendText(appendText(appendText([]byte{version}, e.Path), e.Name), e.Suffix)
 	b = appendKey(appendKey(b, e.Key), e.Packed)
 	b = binary.AppendUvarint(b, uint64(e.At))
-	if e.Kept {
+	if e.Done {
 		return append(b, 1)
 	}
 	return append(b, 0)
@@ -226,7 +226,7 @@ func encodeClosed(e *Closed) []byte {
 func decodeClosed(v []byte) (Closed, error) {
 	c := open(v)
 	e := Closed{Path: c.text(), Name: c.text(), Suffix: c.text(), Key: c.key(), Packed: c.key(), At: int64(c.uvarint())}
-	kept := c.bytes(1)
-	e.Kept = len(kept) == 1 && kept[0] == 1
+	done := c.bytes(1)
+	e.Done = len(done) == 1 && done[0] == 1
 	return e, c.done("closed file")
 }

@@ -99,7 +99,7 @@ func TestMovesAndClosedFiles(t *testing.T) {
 	if _, ok, _ := b.Position("x"); ok {
 		t.Fatal("the old name still has a position")
 	}
-	c := Closed{Path: "x", Name: "x-1", Key: m.Key, At: 77, Suffix: ".zst", Packed: record.FileKey{Ino: 9}, Kept: true}
+	c := Closed{Path: "x", Name: "x-1", Key: m.Key, At: 77, Suffix: ".zst", Packed: record.FileKey{Ino: 9}, Done: true}
 	must(t, b.PutClosed(&c, false))
 	var all []Closed
 	must(t, b.Closed(func(c Closed) bool { all = append(all, c); return true }))

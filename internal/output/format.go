@@ -1,0 +1,70 @@
+package output
+
+import (
+	"bytes"
+	"fmt"
+
+	"ftfuse/internal/record"
+)
+
+// format renders chunks; raw is nil, as its bytes are never copied. One user at a time.
+type format interface {
+	append(dst []byte, c *record.Chunk) []byte
+	gaps() bool // whether a gap is written at all
+}
+
+func newFormat(o Options) (format, error) {
+	switch o.Format {
+	case "", "raw":
+		return nil, nil
+	case "json":
+		return newJSON(), nil
+	case "template":
+		t, err := parseTemplate(o.Template, o.TimeFormat, location(o))
+		if err != nil || t == nil {
+			return nil, err
+		}
+		return t, nil
+	}
+	return nil, fmt.Errorf("format %q is not known: want raw, template or json", o.Format)
+}
+
+// eachRecord calls f for every record of c with its bytes, its place in the payload and its time in ns: lines
+// are cut behind LF, and have the time of the write(2) that ended them; writes are cut at the marks. A chunk may begin
+// or end within a record (Continues, Continued), so the first and the last may be pieces.
+func eachRecord(c *record.Chunk, f func(rec []byte, off int, at int64)) {
+	switch {
+	case len(c.Data) == 0:
+	case fileOf(c).Unit == record.Line:
+		eachLine(c, f)
+	case fileOf(c).Unit == record.Write && len(c.Marks) > 0:
+		off := 0
+		for i, m := range c.Marks {
+			end := min(off+int(m.Len), len(c.Data))
+			if i == len(c.Marks)-1 {
+				end = len(c.Data)
+			}
+			f(c.Data[off:end], off, c.Time+m.Delta)
+			off = end
+		}
+	default:
+		f(c.Data, 0, c.Time)
+	}
+}
+
+func eachLine(c *record.Chunk, f func(rec []byte, off int, at int64)) {
+	at, mark, marked := c.Time, 0, 0 // marked: where the mark that at comes from ends
+	for off := 0; off < len(c.Data); {
+		end := len(c.Data)
+		if i := bytes.IndexByte(c.Data[off:], '\n'); i >= 0 {
+			end = off + i + 1
+		}
+		for mark < len(c.Marks) && marked < end {
+			at = c.Time + c.Marks[mark].Delta
+			marked += int(c.Marks[mark].Len)
+			mark++
+		}
+		f(c.Data[off:end], off, at)
+		off = end
+	}
+}
