@@ -1,0 +1,58 @@
+# ftfuse. `make` lists the targets.
+
+GO      ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+COMMIT  ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
+LDFLAGS  = -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
+
+# What can be set on the command line.
+TESTS    ?= ./...
+FUZZTIME ?= 10s
+SOAK     ?= 20
+SOAKRUN  ?= Kill|Crash|Oracle|Soak
+BENCH    ?=
+
+# Two packages at a time: the end-to-end tests each run several programs of their own.
+GATE = $(GO) run ./scripts/testgate -p 2 -timeout 25m
+
+.DEFAULT_GOAL := help
+.PHONY: help build test race fuzz lint bench soak demo package ci clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## build the programs into bin/
+	@mkdir -p bin
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
+
+test: build ## run all tests; a skipped test is a failure (TESTS=./internal/... for a part)
+	$(GATE) $(TESTS)
+
+race: build ## run all tests with the race detector
+	$(GATE) -race $(TESTS)
+
+fuzz: ## run every fuzz test for FUZZTIME=10s
+	scripts/fuzz.sh $(FUZZTIME)
+
+lint: ## check formatting, vet, staticcheck, shell scripts and systemd units
+	scripts/lint.sh
+
+bench: build ## measure and write docs/performance.md (BENCH=-help for its options)
+	$(GO) run ./bench $(BENCH)
+
+soak: build ## run the kill tests SOAK=20 times as long
+	FTFUSE_SOAK=$(SOAK) $(GO) run ./scripts/testgate -p 1 -count 1 -timeout 0 -run '$(SOAKRUN)' $(TESTS)
+
+demo: build ## see it work: mount, write, transfer and count, within 30 seconds (as root)
+	scripts/demo.sh
+
+package: build ## pack bin/, etc/, systemd/ and docs/ into dist/
+	scripts/package.sh $(VERSION)
+
+ci: ## install what is needed, then lint, build and test everything with the race detector
+	scripts/ci-deps.sh
+	$(MAKE) --no-print-directory lint build
+	$(GATE) -race -count 1 $(TESTS)
+
+clean: ## remove what was built
+	rm -rf bin dist
