@@ -1,0 +1,225 @@
+package control
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"go.uber.org/goleak"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var quiet = slog.New(slog.DiscardHandler)
+
+// start serves handlers on a new socket until the test ends.
+func start(t *testing.T, handlers Handlers) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "run", "x.sock")
+	l, err := Listen(Socket{Path: path, Mode: 0o660, GID: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- Serve(ctx, l, handlers, quiet) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Serve = %v", err)
+		}
+	})
+	return path
+}
+
+func TestCall(t *testing.T) {
+	path := start(t, Handlers{
+		"GET /v1/explain": func(_ context.Context, q url.Values, _ []byte) (any, error) {
+			return Explanation{Path: q.Get("path")}, nil
+		},
+		"POST /v1/echo": func(_ context.Context, _ url.Values, body []byte) (any, error) {
+			return string(body), nil
+		},
+		"GET /v1/fail": func(context.Context, url.Values, []byte) (any, error) {
+			return nil, &Error{Status: 409, Text: "no", Hint: "try later"}
+		},
+	})
+	var e Explanation
+	if err := Call(t.Context(), path, "GET", "/v1/explain?path="+url.QueryEscape("a b\xff"), nil, &e); err != nil || e.Path != "a b\ufffd" {
+		t.Errorf("explain = %+v, %v", e, err)
+	}
+	var echo string
+	if err := Call(t.Context(), path, "POST", "/v1/echo", []int{1}, &echo); err != nil || echo != "[1]\n" {
+		t.Errorf("echo = %q, %v", echo, err)
+	}
+	var failure *Error
+	err := Call(t.Context(), path, "GET", "/v1/fail", nil, nil)
+	if !errors.As(err, &failure) || *failure != (Error{409, "no", "try later"}) {
+		t.Errorf("fail = %v, want the handler's error", err)
+	}
+	err = Call(t.Context(), path, "GET", "/v1/unknown", nil, nil)
+	if !errors.As(err, &failure) || failure.Status != 404 || failure.Hint == "" {
+		t.Errorf("unknown = %v, want 404 with a hint", err)
+	}
+	err = Call(t.Context(), path, "POST", "/v1/echo", strings.Repeat("x", maxRequest+1), &echo)
+	if !errors.As(err, &failure) || failure.Status != 413 {
+		t.Errorf("too large = %v, want 413", err)
+	}
+}
+
+func TestNobodyAnswers(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x.sock")
+	if err := Call(t.Context(), path, "GET", PathStatus, nil, nil); !errors.Is(err, ErrNotRunning) {
+		t.Errorf("no socket: %v, want ErrNotRunning", err)
+	}
+	stale(t, path)
+	if err := Call(t.Context(), path, "GET", PathStatus, nil, nil); !errors.Is(err, ErrNotRunning) {
+		t.Errorf("stale socket: %v, want ErrNotRunning", err)
+	}
+}
+
+// stale leaves a socket file behind, as a killed process does.
+func stale(t *testing.T, path string) {
+	t.Helper()
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.SetUnlinkOnClose(false)
+	l.Close()
+}
+
+func TestListen(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x.sock")
+	stale(t, path)
+	l, err := Listen(Socket{Path: path, Mode: 0o620, GID: os.Getgid()})
+	if err != nil {
+		t.Fatalf("stale socket: %v, want it replaced", err)
+	}
+	defer l.Close()
+	info, err := os.Stat(path)
+	if err != nil || info.Mode().Perm() != 0o620 {
+		t.Errorf("mode = %v, %v, want 0620", info.Mode(), err)
+	}
+	if _, err := Listen(Socket{Path: path, Mode: 0o600, GID: -1}); !errors.Is(err, ErrInUse) {
+		t.Errorf("second listener: %v, want ErrInUse", err)
+	}
+	file := filepath.Join(t.TempDir(), "precious")
+	if err := os.WriteFile(file, []byte("data"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Listen(Socket{Path: file, Mode: 0o600, GID: -1}); err == nil || !strings.Contains(err.Error(), "got a file, want a socket") {
+		t.Errorf("over a file: %v", err)
+	}
+	if text, err := os.ReadFile(file); string(text) != "data" {
+		t.Errorf("the file is gone: %v", err)
+	}
+}
+
+// A client that says nothing must not keep Serve from ending.
+func TestServeEndsWithIdleClients(t *testing.T) {
+	path := start(t, nil)
+	for range maxConnections + 3 {
+		c, err := net.Dial("unix", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+	}
+}
+
+func statuses() map[string]Status {
+	now := time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
+	ago := func(d time.Duration) time.Time { return now.Add(-d) }
+	head := func(role string) Status {
+		return Status{Role: role, Version: "0.1.0", PID: 4711, Host: "web1.example.net", Since: ago(76 * time.Hour), Now: now}
+	}
+	sender, receiver, fresh := head("sender"), head("receiver"), head("sender")
+	sender.Trouble = []string{"mount spare: /srv/spare: no such file or directory"}
+	sender.Sender = &SenderStatus{
+		Mounts: []MountStatus{
+			{Name: "log", Path: "/var/log/ftfuse", State: "serving", Spools: 12, Unseen: 3 << 10, Below: 512, Opens: []OpenCount{
+				{"open", "append only", 91234}, {"write", "opened for reading too", 12}, {"write", "rule", 3}, {"stored", "rule", 7},
+			}},
+			{Name: "spare", Path: "/srv/spare/with/quite/a/long/path/that/does/not/fit/into/a/terminal", State: "failed"},
+		},
+		Flows: []Flow{
+			{Rule: "default", Target: "default", Captured: Count{123456789012, 987654321}, Delivered: Count{123456780000, 987654300}, Queued: Count{9012, 21}},
+			{Rule: "debug", Target: "default", Captured: Count{3000, 30}, Queued: Count{1000, 10},
+				Dropped: Drops{"expired": {1500, 15}, "queue_full": {500, 5}}},
+			{Rule: "wrong", Target: "default", Captured: Count{3000, 30}},
+		},
+		Queue: QueueStatus{Bytes: 7 << 30, MaxSize: 8 << 30, DiskFree: 40 << 30, MinFree: 512 << 20, Oldest: ago(200 * time.Second), Epoch: 3, State: "ok"},
+		Peers: []PeerStatus{
+			{Target: "default", Address: "logs.example.net:24747", State: "connected", Since: ago(3 * time.Hour), RTT: 420 * time.Microsecond,
+				InFlight: 1 << 20, ByteRate: 12.3e6, RecordRate: 98000, Reconnects: 4, Error: "read: connection reset\x1b[2J by peer", ErrorAt: ago(3 * time.Hour)},
+		},
+	}
+	receiver.Receiver = &ReceiverStatus{
+		Listen: []string{"127.0.0.1:24747"}, Memory: 3 << 20, Limit: 256 << 20, Refused: map[string]uint64{"too many connections": 12},
+		Peers: []SourceStatus{{Host: "web1.example.net", Address: "10.0.0.7:51234", State: "connected", Since: ago(time.Minute), Received: Count{5e9, 4e7}, ByteRate: 4e5, RecordRate: 3e3}},
+		Outputs: []OutputStatus{{Name: "files", Base: "/var/log/ftfuse-received", Files: 12, Written: Count{5e9, 4e7}, FileBytes: 5e9,
+			Gaps: Drops{"expired": {1500, 15}}, Unowned: 77, Uncertain: 5, Error: "write: no space left on device", ErrorAt: ago(5 * time.Second)}},
+	}
+	fresh.Sender = &SenderStatus{Queue: QueueStatus{State: "ok"}}
+	empty := head("receiver")
+	empty.Receiver = &ReceiverStatus{Listen: []string{":1"}}
+	return map[string]Status{"sender": sender, "receiver": receiver, "sender-fresh": fresh, "receiver-fresh": empty}
+}
+
+func TestPrint(t *testing.T) {
+	for name, s := range statuses() {
+		var b bytes.Buffer
+		if err := s.Print(&b, Style{Width: 80}); err != nil {
+			t.Fatal(err)
+		}
+		for _, line := range strings.Split(b.String(), "\n") {
+			if n := utf8.RuneCountInString(line); n > 80 {
+				t.Errorf("%s: %d columns in %q, want at most 80", name, n, line)
+			}
+		}
+		if strings.Contains(b.String(), "\x1b") {
+			t.Errorf("%s: escape sequences without colours", name)
+		}
+		file := filepath.Join("testdata", name+".txt")
+		if *update {
+			if err := os.WriteFile(file, b.Bytes(), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(file)
+		if err != nil || b.String() != string(want) {
+			t.Errorf("%s: %v, got:\n%swant:\n%s", name, err, b.String(), want)
+		}
+	}
+}
+
+func TestHuman(t *testing.T) {
+	for n, want := range map[uint64]string{0: "0 B", 1023: "1023 B", 1024: "1.00 KiB", 1 << 30: "1.00 GiB", 1023 << 20: "1.00 GiB", 999 << 20: "999 MiB", 1 << 63: "8.00 EiB"} {
+		if got := humanBytes(n); got != want {
+			t.Errorf("humanBytes(%d) = %q, want %q", n, got, want)
+		}
+	}
+	for n, want := range map[uint64]string{999: "999", 1000: "1.00k", 999999: "1.00M", 98765: "98.8k"} {
+		if got := humanCount(n); got != want {
+			t.Errorf("humanCount(%d) = %q, want %q", n, got, want)
+		}
+	}
+	got := fmt.Sprintln(humanFor(76*time.Hour), humanFor(420*time.Microsecond), humanFor(1500*time.Millisecond), humanFor(61*time.Second), humanFor(0))
+	if want := "3d4h 420µs 1.5s 1m1s 0s\n"; got != want {
+		t.Errorf("humanFor: got %q, want %q", got, want)
+	}
+}

@@ -1,0 +1,218 @@
+package control
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Print writes s for people.
+func (s *Status) Print(w io.Writer, style Style) error {
+	p := &printer{Style: style}
+	p.line(cell{s.Role + " " + plain(s.Host), bold},
+		cell{fmt.Sprintf("  up %s  pid %d  ftfuse %s", since(s.Now, s.Since), s.PID, plain(s.Version)), dim})
+	for _, t := range s.Trouble {
+		p.line(cell{"! " + plain(t), red})
+	}
+	if s.Sender != nil {
+		p.sender(s.Sender, s.Now)
+	}
+	if s.Receiver != nil {
+		p.receiver(s.Receiver, s.Now)
+	}
+	return p.flush(w)
+}
+
+func (p *printer) sender(s *SenderStatus, now time.Time) {
+	p.line()
+	p.mounts(s.Mounts)
+	p.line()
+	p.flows(s.Flows)
+	p.line()
+	p.queue(s.Queue, now)
+	p.line()
+	p.peers(s.Peers, now)
+}
+
+func (p *printer) mounts(mounts []MountStatus) {
+	t := &table{head: []string{"MOUNT", "STATE", ">SPOOLS", ">UNSEEN", ">BELOW", "PATH"}}
+	for _, m := range mounts {
+		t.add(cell{m.Name, noColour}, state(m.State), cell{fmt.Sprint(m.Spools), noColour},
+			cell{humanBytes(m.Unseen), noColour}, cell{humanBytes(m.Below), noColour}, cell{plain(m.Path), noColour})
+		if len(m.Opens) > 0 {
+			t.note(dim, "opens: "+opens(m.Opens))
+		}
+	}
+	if len(mounts) == 0 {
+		t.note(dim, "no mount is configured")
+	}
+	p.table(t)
+}
+
+// opens lists counters by mode, the reasons in brackets.
+func opens(list []OpenCount) string {
+	byMode, order := map[string][]string{}, []string{}
+	for _, o := range list {
+		if o.Count == 0 {
+			continue
+		}
+		if byMode[o.Mode] == nil {
+			order = append(order, o.Mode)
+		}
+		text := humanCount(o.Count)
+		if o.Reason != "" {
+			text = plain(o.Reason) + " " + text
+		}
+		byMode[o.Mode] = append(byMode[o.Mode], text)
+	}
+	parts := make([]string, 0, len(order))
+	for _, mode := range order {
+		parts = append(parts, mode+" ("+strings.Join(byMode[mode], ", ")+")")
+	}
+	return strings.Join(parts, ", ")
+}
+
+func (p *printer) flows(flows []Flow) {
+	filtered := slices.ContainsFunc(flows, func(f Flow) bool { return f.Filtered != Count{} })
+	t := &table{head: []string{"RULE > TARGET", ">CAPTURED", ">DELIVERED", ">QUEUED"}}
+	if filtered {
+		t.head = append(t.head, ">FILTERED")
+	}
+	t.head = append(t.head, ">DROPPED")
+	for _, f := range flows {
+		dropped := f.Dropped.Total()
+		row := []cell{{f.Rule + " > " + f.Target, noColour}, count(f.Captured), count(f.Delivered), count(f.Queued)}
+		if filtered {
+			row = append(row, count(f.Filtered))
+		}
+		last := count(dropped)
+		if dropped != (Count{}) {
+			last.colour = red
+		}
+		t.add(append(row, last)...)
+		for _, why := range slices.Sorted(maps.Keys(f.Dropped)) {
+			t.note(red, fmt.Sprintf("dropped, %s: %s", why, inWords(f.Dropped[why])))
+		}
+		if !f.Balanced() {
+			t.note(red, "these numbers do not add up, which is a mistake in ftfuse: please report it")
+		}
+	}
+	if len(flows) == 0 {
+		t.note(dim, "nothing has been captured yet")
+	}
+	p.table(t)
+}
+
+// count is bytes and records in one cell.
+func count(c Count) cell {
+	if c == (Count{}) {
+		return cell{"0", dim}
+	}
+	return cell{humanBytes(c.Bytes) + " " + humanCount(c.Records), noColour}
+}
+
+func inWords(c Count) string { return humanBytes(c.Bytes) + ", " + humanCount(c.Records) + " records" }
+
+func (p *printer) queue(q QueueStatus, now time.Time) {
+	share := 0.0
+	if q.MaxSize > 0 {
+		share = 100 * float64(q.Bytes) / float64(q.MaxSize)
+	}
+	oldest := "empty"
+	if !q.Oldest.IsZero() {
+		oldest = "oldest " + since(now, q.Oldest)
+	}
+	c := noColour
+	if share >= 80 {
+		c = yellow
+	}
+	p.line(cell{"QUEUE  ", bold}, state(q.State),
+		cell{fmt.Sprintf("  %s of %s (%.0f %%)", humanBytes(q.Bytes), humanBytes(q.MaxSize), share), c},
+		cell{fmt.Sprintf(", %s, epoch %d", oldest, q.Epoch), noColour})
+	p.line(cell{fmt.Sprintf("  disk: %s free, %s of it left to others", humanBytes(q.DiskFree), humanBytes(q.MinFree)), dim})
+}
+
+func (p *printer) peers(peers []PeerStatus, now time.Time) {
+	t := &table{head: []string{"TARGET", "STATE", ">FOR", ">RTT", ">RATE", ">IN FLIGHT", "ADDRESS"}}
+	for _, r := range peers {
+		rtt := "-"
+		if r.RTT > 0 {
+			rtt = humanFor(r.RTT)
+		}
+		t.add(cell{r.Target, noColour}, state(r.State), cell{since(now, r.Since), noColour}, cell{rtt, noColour},
+			cell{humanBytes(uint64(r.ByteRate)) + "/s", noColour}, cell{humanBytes(r.InFlight), noColour}, cell{plain(r.Address), noColour})
+		if r.Reconnects > 0 {
+			t.note(dim, fmt.Sprintf("connected %s times", humanCount(r.Reconnects+1)))
+		}
+		lastError(t, r.Error, r.ErrorAt, now)
+	}
+	p.table(t)
+}
+
+func (p *printer) receiver(s *ReceiverStatus, now time.Time) {
+	p.line(cell{fmt.Sprintf("listening on %s, holding %s of %s", strings.Join(s.Listen, ", "),
+		humanBytes(s.Memory), humanBytes(s.Limit)), dim})
+	for _, why := range slices.Sorted(maps.Keys(s.Refused)) {
+		p.line(cell{fmt.Sprintf("refused, %s: %s", plain(why), humanCount(s.Refused[why])), yellow})
+	}
+	p.line()
+	t := &table{head: []string{"SENDER", "STATE", ">FOR", ">RATE", ">RECEIVED", "ADDRESS"}}
+	for _, r := range s.Peers {
+		t.add(cell{plain(r.Host), noColour}, state(r.State), cell{since(now, r.Since), noColour},
+			cell{humanBytes(uint64(r.ByteRate)) + "/s", noColour}, count(r.Received), cell{plain(r.Address), noColour})
+		if r.Duplicates != (Count{}) {
+			t.note(dim, "sent again after a broken connection, not written again: "+inWords(r.Duplicates))
+		}
+		lastError(t, r.Error, r.ErrorAt, now)
+	}
+	if len(s.Peers) == 0 {
+		t.note(dim, "no sender has connected yet")
+	}
+	p.table(t)
+	p.line()
+	p.outputs(s.Outputs, now)
+}
+
+func (p *printer) outputs(outputs []OutputStatus, now time.Time) {
+	t := &table{head: []string{"OUTPUT", ">WRITTEN", ">TO FILES", ">OPEN", ">GAPS", "BASE"}}
+	for _, o := range outputs {
+		gaps := count(o.Gaps.Total())
+		if o.Gaps.Total() != (Count{}) {
+			gaps.colour = red
+		}
+		t.add(cell{o.Name, noColour}, count(o.Written), cell{humanBytes(o.FileBytes), noColour},
+			cell{fmt.Sprint(o.Files), noColour}, gaps, cell{plain(o.Base), noColour})
+		for _, why := range slices.Sorted(maps.Keys(o.Gaps)) {
+			t.note(red, fmt.Sprintf("never coming, %s: %s", why, inWords(o.Gaps[why])))
+		}
+		if o.Unowned > 0 {
+			t.note(yellow, "somebody else wrote "+humanBytes(o.Unowned)+" into these files")
+		}
+		if o.Uncertain > 0 {
+			t.note(yellow, humanBytes(o.Uncertain)+" may be there twice")
+		}
+		lastError(t, o.Error, o.ErrorAt, now)
+	}
+	p.table(t)
+}
+
+func lastError(t *table, text string, at, now time.Time) {
+	if text != "" {
+		t.note(yellow, fmt.Sprintf("last error, %s ago: %s", since(now, at), plain(text)))
+	}
+}
+
+// state colours a state by its first word.
+func state(s string) cell {
+	word, _, _ := strings.Cut(s, " ")
+	switch word {
+	case "connected", "serving", "ok":
+		return cell{plain(s), green}
+	case "connecting", "waiting", "idle", "gone", "closed":
+		return cell{plain(s), yellow}
+	}
+	return cell{plain(s), red}
+}

@@ -1,0 +1,125 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+)
+
+const (
+	maxRequest     = 1 << 20  // bytes of a request's body
+	maxAnswer      = 64 << 20 // bytes of an answer: a receiver with 10,000 peers has one of about 5 MiB
+	maxConnections = 32       // at once; more wait in the kernel's queue
+	serverTimeout  = 30 * time.Second
+	stopTimeout    = 2 * time.Second
+)
+
+// Handler answers one request. What it returns is sent as JSON; an *Error decides about the HTTP status itself.
+type Handler func(ctx context.Context, query url.Values, body []byte) (any, error)
+
+// Handlers maps "METHOD /path" to what answers it.
+type Handlers map[string]Handler
+
+// Error is a failure with a hint for the operator. It travels as JSON.
+type Error struct {
+	Status int    `json:"-"` // of HTTP; 0 means 500
+	Text   string `json:"error"`
+	Hint   string `json:"hint,omitempty"`
+}
+
+func (e *Error) Error() string { return e.Text }
+
+// Serve answers on l until ctx ends, then closes l, lets running requests finish for at most two seconds, and
+// returns nil.
+func Serve(ctx context.Context, l net.Listener, handlers Handlers, log *slog.Logger) error {
+	mux := http.NewServeMux()
+	for pattern, h := range handlers {
+		mux.HandleFunc(pattern, serve(h))
+	}
+	mux.HandleFunc("/", serve(func(context.Context, url.Values, []byte) (any, error) {
+		return nil, &Error{Status: http.StatusNotFound, Text: "unknown command", Hint: "is the running ftfuse older than this one? compare `ftfuse version` with `ftfuse status`"}
+	}))
+	s := &http.Server{
+		Handler:           mux,
+		ReadHeaderTimeout: serverTimeout / 6,
+		ReadTimeout:       serverTimeout,
+		WriteTimeout:      serverTimeout,
+		IdleTimeout:       serverTimeout,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		BaseContext:       func(net.Listener) context.Context { return ctx },
+	}
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(&limited{Listener: l, room: make(chan struct{}, maxConnections)}) }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	stop, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	defer cancel()
+	if s.Shutdown(stop) != nil {
+		s.Close()
+	}
+	<-done
+	return nil
+}
+
+func serve(h Handler) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		var answer any
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequest))
+		if err != nil {
+			err = &Error{Status: http.StatusRequestEntityTooLarge, Text: "cannot read the request: " + err.Error()}
+		} else {
+			answer, err = h(r.Context(), r.URL.Query(), body)
+		}
+		w.Header().Set("Content-Type", "application/json")
+		if err != nil {
+			var e *Error
+			if !errors.As(err, &e) {
+				e = &Error{Text: err.Error()}
+			}
+			if e.Status == 0 {
+				e.Status = http.StatusInternalServerError
+			}
+			w.WriteHeader(e.Status)
+			answer = e
+		}
+		_ = json.NewEncoder(w).Encode(answer) // whoever asked has gone
+	}
+}
+
+// limited bounds the connections that are open at once.
+type limited struct {
+	net.Listener
+	room chan struct{}
+}
+
+func (l *limited) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	l.room <- struct{}{} // held from here until the connection's Close
+	return &limitedConn{Conn: c, leave: func() { <-l.room }}, nil
+}
+
+// limitedConn leaves its place when it is closed for the first time.
+type limitedConn struct {
+	net.Conn
+	once  sync.Once
+	leave func()
+}
+
+func (c *limitedConn) Close() error {
+	c.once.Do(c.leave)
+	return c.Conn.Close()
+}

@@ -1,0 +1,204 @@
+// Package control is the local socket over which operators look into a running sender or receiver.
+package control
+
+import (
+	"strings"
+	"time"
+
+	"ftfuse/internal/record"
+)
+
+// The paths that a running process answers.
+const (
+	PathStatus  = "/v1/status"  // GET: Status
+	PathExplain = "/v1/explain" // GET with the parameter path: Explanation
+)
+
+// Count is a number of input bytes and of the records in them.
+type Count struct {
+	Bytes   uint64 `json:"bytes"`
+	Records uint64 `json:"records"`
+}
+
+// Plus returns the sum.
+func (c Count) Plus(o Count) Count { return Count{c.Bytes + o.Bytes, c.Records + o.Records} }
+
+// Drops counts what was dropped, by the names of record.Reason.
+type Drops map[string]Count
+
+// Total returns the sum over all reasons.
+func (d Drops) Total() Count {
+	var sum Count
+	for _, c := range d {
+		sum = sum.Plus(c)
+	}
+	return sum
+}
+
+// Add counts c under the reason.
+func (d Drops) Add(why record.Reason, c Count) { d[why.String()] = d[why.String()].Plus(c) }
+
+// Status is the answer to PathStatus. Exactly one of Sender and Receiver is set.
+type Status struct {
+	Role     string          `json:"role"` // sender or receiver
+	Version  string          `json:"version"`
+	PID      int             `json:"pid"`
+	Host     string          `json:"host"`
+	Since    time.Time       `json:"since"` // start of the process
+	Now      time.Time       `json:"now"`   // when the answer was made
+	Trouble  []string        `json:"trouble,omitempty"`
+	Sender   *SenderStatus   `json:"sender,omitempty"`
+	Receiver *ReceiverStatus `json:"receiver,omitempty"`
+}
+
+// SenderStatus is what a sender knows of itself.
+type SenderStatus struct {
+	ID     string        `json:"id"`
+	Mounts []MountStatus `json:"mounts"`
+	Flows  []Flow        `json:"flows"`
+	Queue  QueueStatus   `json:"queue"`
+	Peers  []PeerStatus  `json:"peers"`
+}
+
+// MountStatus is one captured directory.
+type MountStatus struct {
+	Name   string      `json:"name"`
+	Path   string      `json:"path"`
+	State  string      `json:"state"` // serving, or what is wrong
+	Opens  []OpenCount `json:"opens"`
+	Spools int         `json:"spools"` // open captures that are being followed
+	Unseen uint64      `json:"unseen"` // bytes in spools that the follower has not registered yet
+	Below  uint64      `json:"below"`  // bytes picked up below the mount
+}
+
+// OpenCount says how often a file was opened in a mode, and why in that one.
+type OpenCount struct {
+	Mode   string `json:"mode"` // open, write, stored, read
+	Reason string `json:"reason"`
+	Count  uint64 `json:"count"`
+}
+
+// Flow accounts for what one rule sent towards one target.
+type Flow struct {
+	Rule      string `json:"rule"`
+	Target    string `json:"target"`
+	Captured  Count  `json:"captured"`
+	Delivered Count  `json:"delivered"`
+	Queued    Count  `json:"queued"`
+	Filtered  Count  `json:"filtered"`
+	Dropped   Drops  `json:"dropped"`
+}
+
+// Balanced reports whether captured = delivered + queued + filtered + dropped, which holds at any moment.
+func (f Flow) Balanced() bool {
+	return f.Captured == f.Delivered.Plus(f.Queued).Plus(f.Filtered).Plus(f.Dropped.Total())
+}
+
+// QueueStatus is the queue on disk.
+type QueueStatus struct {
+	Bytes    uint64    `json:"bytes"`    // captured bytes held for any target
+	MaxSize  uint64    `json:"max_size"` // bound on Bytes
+	DiskFree uint64    `json:"disk_free"`
+	MinFree  uint64    `json:"min_free"` // bound on DiskFree
+	Oldest   time.Time `json:"oldest"`   // when the oldest queued data was captured; zero: queue empty
+	Epoch    uint64    `json:"epoch"`
+	State    string    `json:"state"` // ok, full, or what is wrong
+}
+
+// PeerStatus is a sender's connection to one target.
+type PeerStatus struct {
+	Target     string        `json:"target"`
+	Address    string        `json:"address"`
+	State      string        `json:"state"` // connected, connecting, waiting
+	Since      time.Time     `json:"since"` // in this state
+	RTT        time.Duration `json:"rtt_ns"`
+	Window     uint64        `json:"window"`    // bytes that may be unacknowledged
+	InFlight   uint64        `json:"in_flight"` // bytes that are
+	Sent       Count         `json:"sent"`
+	Acked      Count         `json:"acked"`
+	ByteRate   float64       `json:"bytes_per_second"` // acknowledged, over the last seconds
+	RecordRate float64       `json:"records_per_second"`
+	Reconnects uint64        `json:"reconnects"`
+	Error      string        `json:"error,omitempty"` // the last one
+	ErrorAt    time.Time     `json:"error_at"`
+}
+
+// ReceiverStatus is what a receiver knows of itself.
+type ReceiverStatus struct {
+	Listen  []string          `json:"listen"`
+	Peers   []SourceStatus    `json:"peers"`
+	Outputs []OutputStatus    `json:"outputs"`
+	Refused map[string]uint64 `json:"refused"` // connections, by reason
+	Memory  uint64            `json:"memory"`  // bytes received and not handed on
+	Limit   uint64            `json:"limit"`   // bound on Memory
+}
+
+// SourceStatus is one sender as the receiver sees it.
+type SourceStatus struct {
+	Sender     string    `json:"sender"` // its id
+	Host       string    `json:"host"`
+	Address    string    `json:"address"`
+	State      string    `json:"state"`
+	Since      time.Time `json:"since"`
+	Epoch      uint64    `json:"epoch"`
+	Received   Count     `json:"received"`
+	Acked      Count     `json:"acked"`
+	Duplicates Count     `json:"duplicates"`
+	ByteRate   float64   `json:"bytes_per_second"`
+	RecordRate float64   `json:"records_per_second"`
+	Error      string    `json:"error,omitempty"`
+	ErrorAt    time.Time `json:"error_at"`
+}
+
+// OutputStatus is one output of a receiver.
+type OutputStatus struct {
+	Name       string    `json:"name"`
+	Base       string    `json:"base"`
+	Files      int       `json:"files"` // open now
+	Written    Count     `json:"written"`
+	FileBytes  uint64    `json:"file_bytes"` // bytes written to files: more than Written.Bytes with a template
+	Duplicates uint64    `json:"duplicates"` // chunks that were in the files already
+	Gaps       Drops     `json:"gaps"`       // what senders said will never come
+	Unowned    uint64    `json:"unowned"`    // bytes of somebody else found in our files
+	Uncertain  uint64    `json:"uncertain"`  // bytes that may be in the files twice
+	Error      string    `json:"error,omitempty"`
+	ErrorAt    time.Time `json:"error_at"`
+}
+
+// Explanation is the answer to PathExplain: what happens to one file, and why.
+type Explanation struct {
+	Mount      string      `json:"mount"`
+	Path       string      `json:"path"` // relative to the mount
+	Rule       string      `json:"rule"`
+	Why        string      `json:"why"`
+	Candidates []Candidate `json:"candidates"`
+	Send       bool        `json:"send"`
+	Capture    string      `json:"capture"`     // as the rule wants it
+	CaptureWhy string      `json:"capture_why"` // what an O_WRONLY|O_APPEND open gets here, and why
+	Unit       string      `json:"unit"`
+	MaxRecord  int         `json:"max_record"`
+	MaxAge     string      `json:"max_age"`
+	Readback   int64       `json:"readback"`
+	Expire     string      `json:"expire"`
+	WhenFull   string      `json:"when_full"`
+	Block      string      `json:"block"`
+	Target     string      `json:"target"`
+	Live       bool        `json:"live"` // answered by a running sender
+}
+
+// Candidate is one rule that matches the file.
+type Candidate struct {
+	Rule    string `json:"rule"`
+	Pattern string `json:"pattern"`
+	Why     string `json:"why"`
+}
+
+// Below splits an absolute path at the mount that holds it. mounts maps names to directories.
+func Below(mounts map[string]string, path string) (mount, rest string, ok bool) {
+	for name, dir := range mounts {
+		if rest, found := strings.CutPrefix(path, strings.TrimSuffix(dir, "/")+"/"); found {
+			return name, rest, true
+		}
+	}
+	return "", "", false
+}
