@@ -1,0 +1,234 @@
+package mount
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// fsType is what mount(8) and /proc/self/mountinfo show.
+const fsType = "fuse.ftfuse"
+
+// attached is the superblock and the place where it is to be seen.
+type attached struct {
+	path  string
+	minor uint32 // of its device, which is also the connection's number in fusectl
+}
+
+// newSuperblock makes a FUSE superblock that fd serves and returns it as a mount that is nowhere attached. The INIT
+// request waits in fd when it returns.
+func newSuperblock(fd int, source string) (int, error) {
+	fs, err := unix.Fsopen("fuse", unix.FSOPEN_CLOEXEC)
+	if err != nil {
+		return -1, fmt.Errorf("fsopen fuse (Linux 5.2): %w", err)
+	}
+	defer unix.Close(fs)
+	for _, kv := range [][2]string{
+		{"source", source}, {"subtype", "ftfuse"}, {"fd", strconv.Itoa(fd)}, {"rootmode", "40000"},
+		{"user_id", "0"}, {"group_id", "0"}, {"max_read", strconv.Itoa(maxWrite)},
+	} {
+		if err := unix.FsconfigSetString(fs, kv[0], kv[1]); err != nil {
+			return -1, fmt.Errorf("fsconfig %s=%s: %w%s", kv[0], kv[1], err, kernelSays(fs))
+		}
+	}
+	// allow_other alone would let everybody do everything: the kernel checks modes by default_permissions only.
+	for _, flag := range []string{"allow_other", "default_permissions"} {
+		if err := unix.FsconfigSetFlag(fs, flag); err != nil {
+			return -1, fmt.Errorf("fsconfig %s: %w%s", flag, err, kernelSays(fs))
+		}
+	}
+	if err := unix.FsconfigCreate(fs); err != nil {
+		return -1, fmt.Errorf("create the FUSE superblock: %w%s", err, kernelSays(fs))
+	}
+	mnt, err := unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV)
+	if err != nil {
+		return -1, fmt.Errorf("fsmount: %w%s", err, kernelSays(fs))
+	}
+	return mnt, nil
+}
+
+// kernelSays returns the message that the kernel left in an fscontext, if any.
+func kernelSays(fs int) string {
+	var b [512]byte
+	if n, err := unix.Read(fs, b[:]); err == nil && n > 0 {
+		return " (" + strings.TrimSpace(string(b[:n])) + ")"
+	}
+	return ""
+}
+
+// attach makes the mount visible at path.
+func attach(mnt int, path string) (*attached, error) {
+	var st unix.Statx_t
+	if err := unix.Statx(mnt, "", unix.AT_EMPTY_PATH|unix.AT_STATX_DONT_SYNC, 0, &st); err != nil {
+		return nil, fmt.Errorf("stat the new mount: %w", err)
+	}
+	if err := unix.MoveMount(mnt, "", unix.AT_FDCWD, path, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
+		return nil, fmt.Errorf("attach the mount at %s: %w", path, err)
+	}
+	return &attached{path, st.Dev_minor}, nil
+}
+
+// detach unmounts. While somebody has files open or stands in it, it tries again until wait is over, then takes
+// the mount out of sight and ends the connection. It reports whether nobody was left.
+func (a *attached) detach(wait time.Duration) (clean bool, err error) {
+	deadline := time.Now().Add(wait)
+	for {
+		switch top, err := topMount(a.path); {
+		case err != nil:
+			return false, errors.Join(err, a.abort())
+		case top == nil || top.minor != a.minor:
+			return false, a.abort() // somebody else took it away, or mounted over it
+		}
+		err := unix.Unmount(a.path, unix.UMOUNT_NOFOLLOW)
+		if err == nil {
+			return true, nil
+		}
+		if err != unix.EBUSY || time.Now().After(deadline) {
+			break
+		}
+		time.Sleep(20 * time.Millisecond) // the kernel does not tell when a mount is no longer busy
+	}
+	err = unix.Unmount(a.path, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
+	if err != nil {
+		err = fmt.Errorf("unmount %s: %w", a.path, err)
+	}
+	return false, errors.Join(err, a.abort())
+}
+
+// abort ends the connection, wherever the mount is still seen: what waits for an answer fails with ECONNABORTED,
+// open-capture handles go on writing. By a fusectl file system of our own, because /sys/fs/fuse/connections need
+// not be mounted.
+func (a *attached) abort() error {
+	fs, err := unix.Fsopen("fusectl", unix.FSOPEN_CLOEXEC)
+	if err != nil {
+		return fmt.Errorf("fsopen fusectl: %w", err)
+	}
+	defer unix.Close(fs)
+	if err := unix.FsconfigCreate(fs); err != nil {
+		return fmt.Errorf("open fusectl: %w", err)
+	}
+	mnt, err := unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("mount fusectl: %w", err)
+	}
+	defer unix.Close(mnt)
+	fd, err := unix.Openat(mnt, fmt.Sprintf("%d/abort", a.minor), unix.O_WRONLY|unix.O_CLOEXEC, 0)
+	if err == unix.ENOENT {
+		return nil // the connection has ended
+	}
+	if err != nil {
+		return fmt.Errorf("abort FUSE connection %d: %w", a.minor, err)
+	}
+	defer unix.Close(fd)
+	_, err = unix.Write(fd, []byte("1"))
+	return err
+}
+
+// seenMount is a line of mountinfo.
+type seenMount struct {
+	minor uint32
+	fs    string
+}
+
+// topMount returns the mount that path shows, nil if path is not a mount point (proc(5), /proc/PID/mountinfo).
+func topMount(path string) (*seenMount, error) {
+	f, err := os.Open("/proc/self/mountinfo")
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var top *seenMount
+	lines := bufio.NewScanner(f)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		w := strings.Fields(lines.Text())
+		if len(w) < 7 || unescape(w[4]) != path {
+			continue
+		}
+		_, minor, _ := strings.Cut(w[2], ":")
+		n, err := strconv.ParseUint(minor, 10, 32)
+		if err != nil {
+			continue
+		}
+		for i := 6; i+1 < len(w); i++ {
+			if w[i] == "-" {
+				top = &seenMount{uint32(n), w[i+1]}
+				break
+			}
+		}
+	}
+	return top, lines.Err()
+}
+
+// unescape undoes mountinfo's \040 and the like.
+func unescape(s string) string {
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] == '\\' && i+3 < len(s) {
+			if n, err := strconv.ParseUint(s[i+1:i+4], 8, 8); err == nil {
+				b.WriteByte(byte(n))
+				i += 3
+				continue
+			}
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String()
+}
+
+// clear makes path fit to mount on: it takes away mounts that an earlier life left dead there, and refuses a live
+// one. It returns path without symbolic links.
+func clearPath(path string) (string, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return "", fmt.Errorf("mount on %s: %w", path, err)
+	}
+	for range 100 {
+		real, err := filepath.EvalSymlinks(abs)
+		if errors.Is(err, unix.ENOTCONN) {
+			real, err = resolveParent(abs)
+		}
+		if err != nil {
+			return "", fmt.Errorf("mount on %s: %w", path, err)
+		}
+		top, err := topMount(real)
+		if err != nil {
+			return "", err
+		}
+		if top == nil || top.fs != fsType {
+			return real, directory(real)
+		}
+		var st unix.Stat_t
+		if err := unix.Stat(real, &st); !errors.Is(err, unix.ENOTCONN) {
+			return "", fmt.Errorf("mount on %s: it is an ftfuse mount already: stop the sender that serves it, or unmount it: %w", real, unix.EBUSY)
+		}
+		if err := unix.Unmount(real, unix.MNT_DETACH); err != nil {
+			return "", fmt.Errorf("take away the dead mount at %s: %w", real, err)
+		}
+	}
+	return "", fmt.Errorf("mount on %s: too many dead mounts there: unmount them by hand", path)
+}
+
+// resolveParent resolves all but the last name, which cannot be looked at.
+func resolveParent(abs string) (string, error) {
+	dir, err := filepath.EvalSymlinks(filepath.Dir(abs))
+	return filepath.Join(dir, filepath.Base(abs)), err
+}
+
+func directory(path string) error {
+	st, err := os.Stat(path)
+	if err != nil {
+		return fmt.Errorf("mount on %s: %w", path, err)
+	}
+	if !st.IsDir() {
+		return fmt.Errorf("mount on %s: got a %s, want a directory: %w", path, st.Mode().Type(), unix.ENOTDIR)
+	}
+	return nil
+}

@@ -1,0 +1,3 @@
+package mount
+
+func child(args []string) int { return 0 }

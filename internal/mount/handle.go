@@ -1,0 +1,135 @@
+package mount
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"ftfuse/internal/record"
+
+	"golang.org/x/sys/unix"
+)
+
+// handle is one answered OPEN, CREATE or OPENDIR, until its RELEASE.
+type handle struct {
+	fh     uint64
+	node   *node
+	flags  uint32 // of open(2)
+	policy record.Decision
+
+	spool Spool // open capture
+	log   Log   // write capture
+	fd    int   // a stored file's or a directory's descriptor below; -1 else
+
+	dir    sync.Mutex // held over one READDIR
+	dirPos int64      // under dir: offset of the next getdents64
+
+	who atomic.Pointer[seen]
+}
+
+// seen remembers who wrote last through a handle.
+type seen struct {
+	tid, uid, gid uint32
+	until         time.Time
+	w             *record.Writer
+}
+
+// seenFor bounds how long a thread's identity is taken from its handle. The identifier checks start times; within
+// this time a thread id cannot come round again.
+const seenFor = 200 * time.Millisecond
+
+// writer returns who calls. It allocates only when the caller is another or has not been checked lately.
+func (h *handle) writer(id Identifier, tid, uid, gid uint32) *record.Writer {
+	now := time.Now()
+	if s := h.who.Load(); s != nil && s.tid == tid && s.uid == uid && s.gid == gid && now.Before(s.until) {
+		return s.w
+	}
+	w := id.Identify(record.Thread, tid, uid, gid)
+	h.who.Store(&seen{tid, uid, gid, now.Add(seenFor), w})
+	return w
+}
+
+const (
+	pageBits = 10
+	pageSize = 1 << pageBits
+	maxPages = 1024 // so at most 1,048,575 open files
+)
+
+type page [pageSize]atomic.Pointer[handle]
+
+// handles is the table of open files. get takes no lock: it is in the path of every write.
+type handles struct {
+	pages [maxPages]atomic.Pointer[page]
+	n     atomic.Int64 // handles in the table
+
+	mu   sync.Mutex
+	free []uint32 // slots given back
+	next uint32   // slots never used start here, less one: fh 0 means none
+}
+
+func (t *handles) get(fh uint64) *handle {
+	if fh == 0 || fh >= maxPages*pageSize {
+		return nil
+	}
+	p := t.pages[fh>>pageBits].Load()
+	if p == nil {
+		return nil
+	}
+	return p[fh&(pageSize-1)].Load()
+}
+
+// put gives h a number; ENFILE when the table is full.
+func (t *handles) put(h *handle) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var slot uint32
+	switch {
+	case len(t.free) > 0:
+		slot = t.free[len(t.free)-1]
+		t.free = t.free[:len(t.free)-1]
+	case t.next+1 < maxPages*pageSize:
+		t.next++
+		slot = t.next
+	default:
+		return unix.ENFILE
+	}
+	h.fh = uint64(slot)
+	p := t.pages[slot>>pageBits].Load()
+	if p == nil {
+		p = new(page)
+		t.pages[slot>>pageBits].Store(p)
+	}
+	p[slot&(pageSize-1)].Store(h)
+	t.n.Add(1)
+	return nil
+}
+
+// take removes the handle and returns it; nil if there is none.
+func (t *handles) take(fh uint64) *handle {
+	h := t.get(fh)
+	if h == nil {
+		return nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.pages[fh>>pageBits].Load()[fh&(pageSize-1)].CompareAndSwap(h, nil) {
+		return nil
+	}
+	t.free = append(t.free, uint32(fh))
+	t.n.Add(-1)
+	return h
+}
+
+// all returns every handle.
+func (t *handles) all() []*handle {
+	var all []*handle
+	for i := range t.pages {
+		p := t.pages[i].Load()
+		for j := 0; p != nil && j < pageSize; j++ {
+			if h := p[j].Load(); h != nil {
+				all = append(all, h)
+			}
+		}
+	}
+	return all
+}

@@ -1,0 +1,211 @@
+package mount
+
+import (
+	"fmt"
+	"runtime"
+	"runtime/debug"
+	"sync/atomic"
+	"unsafe"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
+)
+
+// Opcodes that the loop treats itself (include/uapi/linux/fuse.h).
+const (
+	opRead      = 15
+	opWrite     = 16
+	opFsync     = 20
+	opSetLk     = 32
+	opSetLkw    = 33
+	opInterrupt = 36
+	opBmap      = 37
+	opPoll      = 40
+	opSyncfs    = 50
+	opTmpfile   = 51
+	opStatx     = 52
+	opCopy64    = 53
+)
+
+const (
+	maxWrite = 1 << 20
+	// inSize takes the largest request: a WRITE. The kernel wants at least 8 KiB.
+	inSize = maxWrite + 4096
+	// outSize takes the largest answer: header and data of a READ, or READDIR.
+	outSize = maxWrite + 4096
+)
+
+var (
+	inHeaderSize  = int(unsafe.Sizeof(fuse.InHeader{}))
+	outHeaderSize = int(unsafe.Sizeof(fuse.OutHeader{}))
+	writeInSize   = int(unsafe.Sizeof(fuse.WriteIn{}))
+	readInSize    = int(unsafe.Sizeof(fuse.ReadIn{}))
+	lkInSize      = int(unsafe.Sizeof(fuse.LkIn{}))
+	intInSize     = int(unsafe.Sizeof(fuse.InterruptIn{}))
+)
+
+// reader reads requests and answers them, one after the other. Its buffers are resident: a process that is killed
+// while the kernel copies a request into a page that is not there fails that request with EIO.
+type reader struct {
+	*server
+	in, out []byte
+}
+
+func newReader(s *server) (*reader, error) {
+	in, err := resident(inSize)
+	if err != nil {
+		return nil, err
+	}
+	out, err := resident(outSize)
+	if err != nil {
+		_ = unix.Munmap(in)
+		return nil, err
+	}
+	return &reader{s, in, out}, nil
+}
+
+func resident(size int) ([]byte, error) {
+	b, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE|unix.MAP_POPULATE)
+	if err != nil {
+		return nil, fmt.Errorf("map %d bytes for requests: %w", size, err)
+	}
+	_ = unix.Mlock(b) // RLIMIT_MEMLOCK may forbid it; then the pages are resident until memory is short
+	return b, nil
+}
+
+func (r *reader) free() {
+	_ = unix.Munmap(r.in)
+	_ = unix.Munmap(r.out)
+}
+
+// run serves until the connection ends (ENODEV after umount, ECONNABORTED after an abort).
+func (r *reader) run() error {
+	for {
+		// Not a raw system call: a thread in one cannot be stopped for the garbage collector.
+		n, err := unix.Read(r.fd, r.in)
+		switch err {
+		case nil:
+			r.handle(r.in[:n])
+		case unix.EINTR, unix.EAGAIN, unix.ENOENT: // ENOENT: the request was taken back meanwhile
+		case unix.ENODEV, unix.ECONNABORTED:
+			return nil
+		default:
+			return fmt.Errorf("read /dev/fuse: %w", err)
+		}
+	}
+}
+
+// handle serves one request. b is used again when it returns.
+func (r *reader) handle(b []byte) {
+	if len(b) < inHeaderSize {
+		r.log.Error("short request from the kernel", "bytes", len(b))
+		return
+	}
+	in := (*fuse.InHeader)(unsafe.Pointer(&b[0]))
+	defer r.recovered(in.Unique)
+	r.counters.requests.Add(1)
+	switch {
+	case in.Opcode == opWrite && len(b) >= writeInSize:
+		r.handleWrite(b)
+	case in.Opcode == opRead && len(b) >= readInSize:
+		r.handleRead((*fuse.ReadIn)(unsafe.Pointer(in)))
+	case in.Opcode == opInterrupt && len(b) >= intInSize:
+		r.waits.interrupt((*fuse.InterruptIn)(unsafe.Pointer(in)).Unique)
+	case (in.Opcode == opSetLk || in.Opcode == opSetLkw) && len(b) >= lkInSize:
+		r.handleLock((*fuse.LkIn)(unsafe.Pointer(in)))
+	case in.Opcode == opFsync:
+		r.handleFsync(b)
+	case in.Opcode == opBmap || in.Opcode == opPoll || in.Opcode >= opSyncfs && in.Opcode <= opCopy64:
+		r.reply(r.out, in.Unique, fuse.ENOSYS, 0)
+	default:
+		r.forward(b, r.out)
+	}
+}
+
+// recovered answers EIO for a request whose handling panicked.
+func (s *server) recovered(unique uint64) {
+	v := recover()
+	if v == nil {
+		return
+	}
+	s.counters.panics.Add(1)
+	s.log.Error("panic while serving a request", "panic", v, "stack", string(debug.Stack()))
+	var out [64]byte
+	s.reply(out[:], unique, fuse.EIO, 0)
+}
+
+// reply answers with size bytes of data that stand in out behind the header, or with an error.
+func (s *server) reply(out []byte, unique uint64, code fuse.Status, size int) {
+	if code != fuse.OK {
+		size = 0
+	}
+	h := (*fuse.OutHeader)(unsafe.Pointer(&out[0]))
+	h.Length, h.Status, h.Unique = uint32(outHeaderSize+size), -int32(code), unique
+	s.send(out[:h.Length])
+}
+
+// send hands an answer to the kernel and reports whether it took it. ENOENT: whoever asked is gone.
+func (s *server) send(b []byte) bool {
+	for {
+		_, err := unix.Write(s.fd, b)
+		switch err {
+		case nil:
+			return true
+		case unix.EINTR, unix.EAGAIN:
+			continue
+		case unix.ENOENT, unix.ENODEV, unix.ECONNABORTED:
+		default:
+			s.log.Error("answer to the kernel refused", "error", err, "bytes", len(b))
+		}
+		return false
+	}
+}
+
+// forward gives a request to go-fuse, which calls the server's methods.
+func (s *server) forward(b, out []byte) {
+	in := (*fuse.InHeader)(unsafe.Pointer(&b[0]))
+	n, code := s.proto.HandleRequest([][]byte{b}, [][]byte{out})
+	if code != fuse.OK {
+		s.reply(out, in.Unique, fuse.EIO, 0)
+		return
+	}
+	if n > 0 && !s.send(out[:n]) {
+		s.undo(in.Opcode, out[:n])
+	}
+}
+
+// undo takes back what an answer that the kernel did not take would have made known to it.
+func (s *server) undo(opcode uint32, out []byte) {
+	if (*fuse.OutHeader)(unsafe.Pointer(&out[0])).Status != 0 {
+		return
+	}
+	const opLookup, opSymlink, opMknod, opMkdir, opLink, opOpen, opOpendir, opCreate = 1, 6, 8, 9, 13, 14, 27, 35
+	body := unsafe.Pointer(&out[outHeaderSize])
+	switch opcode {
+	case opLookup, opSymlink, opMknod, opMkdir, opLink:
+		s.Forget((*fuse.EntryOut)(body).NodeId, 1)
+	case opOpen:
+		s.Release(nil, &fuse.ReleaseIn{Fh: (*fuse.OpenOut)(body).Fh})
+	case opOpendir:
+		s.ReleaseDir(&fuse.ReleaseIn{Fh: (*fuse.OpenOut)(body).Fh})
+	case opCreate:
+		c := (*fuse.CreateOut)(body)
+		s.Release(nil, &fuse.ReleaseIn{Fh: c.Fh})
+		s.Forget(c.NodeId, 1)
+	}
+}
+
+// counters are what Stats shows.
+type counters struct {
+	requests, writes, written, panics atomic.Uint64
+}
+
+// defaultReaders is how many goroutines read requests: with more than two the wake-ups cost more than they bring.
+func defaultReaders() int { return min(2, runtime.GOMAXPROCS(0)) }
+
+// initIn reads an INIT request; kernels before 5.16 send a shorter one.
+func initIn(b []byte) *fuse.InitIn {
+	in := new(fuse.InitIn)
+	copy(unsafe.Slice((*byte)(unsafe.Pointer(in)), unsafe.Sizeof(*in)), b)
+	return in
+}
