@@ -1,0 +1,5 @@
+package queue
+
+const childEnv = "FTFUSE_QUEUE_TEST_CHILD"
+
+func runChild(string) int { return 0 }

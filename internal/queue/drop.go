@@ -1,0 +1,238 @@
+package queue
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"ftfuse/internal/record"
+)
+
+// dropSlice is how many positions are judged between two looks at the locks.
+const dropSlice = 4096
+
+// DropOldest drops the oldest data until at least want payload bytes are free, and returns how many are. What a
+// destination may have seen already is never dropped: it could be there, and a gap would deny it. So with much in
+// flight less may be freed than wanted.
+func (q *Queue) DropOldest(want int64, why record.Reason) (freed int64, err error) {
+	q.mu.Lock()
+	from, last := uint64(math.MaxUint64), q.last
+	for _, c := range q.cursors {
+		from = min(from, max(c.handed, c.rec.Acked)+1)
+	}
+	q.mu.Unlock()
+	for freed < want && from <= last {
+		list, err := q.summaries(from, last, func(n int, bytes int64) bool { return n < dropSlice && freed+bytes < want })
+		if err != nil || len(list) == 0 {
+			return freed, err
+		}
+		freed += q.dropList(list, why)
+		from = list[len(list)-1].pos + 1
+	}
+	return freed, q.commit(false)
+}
+
+// summaries reads entries while more says so; it is told how many there are and their held bytes.
+func (q *Queue) summaries(from, to uint64, more func(n int, bytes int64) bool) (list []delivered, err error) {
+	var bytes int64
+	err = q.scan(from, to, func(pos uint64, v []byte) bool {
+		s, err := readSummary(v)
+		if err != nil {
+			return true // a reader will find it and mend it
+		}
+		list = append(list, delivered{pos: pos, s: s})
+		bytes += int64(s.held)
+		return more(len(list), bytes)
+	})
+	return list, err
+}
+
+// dropList drops positions for all cursors, where none of them has the position in flight.
+func (q *Queue) dropList(list []delivered, why record.Reason) (freed int64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	before := q.held
+	for i := range list {
+		if q.inFlight(list[i].pos) {
+			continue
+		}
+		for _, c := range q.cursors {
+			c.drop(&list[i], why, math.MaxUint64)
+		}
+	}
+	return int64(before - q.held)
+}
+
+// inFlight says whether a destination may have seen pos without having answered. Called with mu held.
+func (q *Queue) inFlight(pos uint64) bool {
+	for _, c := range q.cursors {
+		if pos <= c.handed && !c.rec.passed(pos) {
+			return true
+		}
+	}
+	return false
+}
+
+// Drop implements record.Backlog. Next goes on at first, with the gap, so that what it had returned beyond comes again.
+func (c *Cursor) Drop(first, last uint64, why record.Reason) error {
+	q := c.q
+	q.mu.Lock()
+	if first > last || last > c.top {
+		top := c.top
+		q.mu.Unlock()
+		return fmt.Errorf("drop %d..%d of cursor %q: want positions that Next has returned, at most %d: %w",
+			first, last, c.rec.Name, top, record.ErrRefused)
+	}
+	for i := range c.known {
+		if p := c.known[i].pos; p >= first && p <= last {
+			c.drop(&c.known[i], why, first)
+		}
+	}
+	if c.next > max(first, c.rec.Acked+1) {
+		c.moveTo(max(first, c.rec.Acked+1))
+	}
+	q.mu.Unlock()
+	return q.commit(false)
+}
+
+// drop turns one position into a gap, or a part of one that begins at position mergeFrom or later or that no
+// destination has seen. Called with mu held.
+func (c *Cursor) drop(d *delivered, why record.Reason, mergeFrom uint64) {
+	q := c.q
+	if c.rec.passed(d.pos) {
+		return
+	}
+	t := d.s.tally()
+	c.queued.sub(d.s.rule, t)
+	q.passBut(c, d.pos, &d.s)
+	var parts []gapPart
+	if q.o.Wants(c.rec.Name, d.s.rule) {
+		c.rec.Dropped.add(d.s.rule, why, t)
+		parts = []gapPart{partOf(&d.s)}
+	} else {
+		c.rec.Filtered.add(d.s.rule, t)
+	}
+	epochBegins := slices.ContainsFunc(q.rec.Epochs, func(m epochMark) bool { return m.From == d.pos })
+	c.rec.addGap(gapRec{First: d.pos, Last: d.pos, Reason: why, Parts: parts}, !epochBegins, min(mergeFrom, c.handed+1))
+	c.changed++
+	q.dirty = true
+	c.poke()
+}
+
+func partOf(s *summary) gapPart {
+	p := gapPart{Own: s.own, First: s.first, Last: s.last, Tally: s.tally()}
+	if !s.own {
+		p.Sender, p.Epoch = s.stream.Sender.String(), s.stream.Epoch
+	}
+	return p
+}
+
+// addGap inserts g, which no gap covers. It is joined to the gap right before it when that begins at mergeFrom or later.
+func (c *cursorRec) addGap(g gapRec, merge bool, mergeFrom uint64) {
+	i, _ := slices.BinarySearchFunc(c.Gaps, g.First, func(o gapRec, p uint64) int {
+		if o.First < p {
+			return -1
+		}
+		return 1
+	})
+	if i > 0 && merge {
+		if o := &c.Gaps[i-1]; o.Last+1 == g.First && o.Reason == g.Reason && o.First >= mergeFrom {
+			o.Last = g.Last
+			o.Parts = joinParts(o.Parts, g.Parts)
+			return
+		}
+	}
+	c.Gaps = slices.Insert(c.Gaps, i, g)
+}
+
+// joinParts adds parts of later positions to those of earlier ones, into a new list.
+func joinParts(a, b []gapPart) []gapPart {
+	l := slices.Clone(a)
+next:
+	for _, p := range b {
+		for i := range l {
+			if o := &l[i]; o.Own == p.Own && o.Sender == p.Sender && o.Epoch == p.Epoch {
+				o.First, o.Last, o.Tally = min(o.First, p.First), max(o.Last, p.Last), o.Tally.plus(p.Tally)
+				continue next
+			}
+		}
+		l = append(l, p)
+	}
+	return l
+}
+
+// addHole makes gaps of the positions that are missing from the chain, where the cursor has not passed them. Of a
+// hole in which it stands, the sequences that it has acknowledged are left out.
+func (c *cursorRec) addHole(h span) (added bool) {
+	seqs := h.Seqs
+	if seqs[1] != 0 {
+		seqs[0] = max(seqs[0], c.Mark.Seq+1)
+	}
+	for p := max(h.First, c.Acked+1); p <= h.Last; {
+		if g, ok := c.gapOver(p); ok {
+			p = g.Last + 1
+			continue
+		}
+		end := h.Last
+		for i := range c.Gaps {
+			if f := c.Gaps[i].First; f > p {
+				end = min(end, f-1)
+				break
+			}
+		}
+		g := gapRec{First: p, Last: end, Reason: record.Damaged}
+		if seqs[1] != 0 && seqs[0] <= seqs[1] {
+			g.Parts = []gapPart{{Own: true, First: seqs[0], Last: seqs[1]}}
+			seqs = [2]uint64{}
+		}
+		c.addGap(g, false, 0)
+		added = true
+		p = end + 1
+	}
+	return added
+}
+
+// expireAt drops what has expired for this cursor from a position on that it has not handed out. It says whether
+// there was anything.
+func (c *Cursor) expireAt(from uint64) (bool, error) {
+	q := c.q
+	q.mu.Lock()
+	fresh := from > max(c.handed, c.rec.Acked) && from <= q.last
+	last := q.last
+	q.mu.Unlock()
+	if !fresh || !q.expires {
+		return false, nil
+	}
+	list, err := q.summaries(from, last, func(int, int64) bool { return false })
+	if err != nil || len(list) == 0 || list[0].pos != from || !q.expired(from, &list[0].s) {
+		return false, ignoreDamage(err)
+	}
+	list, err = q.summaries(from, last, func(n int, _ int64) bool { return n < dropSlice })
+	if err != nil {
+		return false, ignoreDamage(err)
+	}
+	q.mu.Lock()
+	dropped := false
+	for i := range list {
+		if !q.expired(list[i].pos, &list[i].s) {
+			break
+		}
+		if list[i].pos > c.handed && !c.rec.passed(list[i].pos) {
+			c.drop(&list[i], record.Expired, math.MaxUint64)
+			dropped = true
+		}
+	}
+	q.mu.Unlock()
+	if !dropped {
+		return false, nil
+	}
+	return true, q.commit(false)
+}
+
+// ignoreDamage leaves damage to the reader that comes to it, which mends it.
+func ignoreDamage(err error) error {
+	if err != nil && damaged(err) {
+		return nil
+	}
+	return err
+}

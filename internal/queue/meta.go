@@ -1,0 +1,308 @@
+package queue
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/syndtr/goleveldb/leveldb"
+	"github.com/syndtr/goleveldb/leveldb/opt"
+
+	"ftfuse/internal/record"
+)
+
+const (
+	metaName     = "meta"
+	queueKey     = "queue"
+	cursorPrefix = "cursor/"
+)
+
+// metaStore is the small database of cursors and counters. What it holds is in memory too, so every commit writes
+// it whole, and a store that fails is closed and opened again, or begun anew.
+type metaStore struct {
+	o   *Options
+	dir string
+	d   *database // nil after a failure
+}
+
+func newMetaStore(o *Options) *metaStore {
+	return &metaStore{o: o, dir: filepath.Join(o.Dir, metaName)}
+}
+
+// metaRecs is everything in the store.
+type metaRecs struct {
+	queue   queueRec
+	found   bool // queue was there
+	cursors []cursorRec
+}
+
+// open opens or makes the store. A damaged one is salvaged; where is then its quarantine.
+func (m *metaStore) open() (where string, err error) {
+	for try := 0; ; try++ {
+		if m.d, err = openDatabase(m.o, m.dir, openCreate); err == nil {
+			return where, nil
+		}
+		if !damaged(err) || try == 2 {
+			return where, err
+		}
+		if try == 1 {
+			if where, err = salvageSegment(m.o, m.dir, err); err != nil {
+				return where, err
+			}
+		}
+	}
+}
+
+// load reads all records; one that does not verify is left out and reported in bad.
+func (m *metaStore) load() (r metaRecs, bad error, err error) {
+	err = guard(func() error {
+		it := m.d.db.NewIterator(nil, nil)
+		defer it.Release()
+		for it.Next() {
+			key := string(it.Key())
+			if key == queueKey {
+				e := unseal(it.Value(), &r.queue)
+				r.found = e == nil
+				bad = errors.Join(bad, e)
+			} else if strings.HasPrefix(key, cursorPrefix) {
+				var c cursorRec
+				if e := unseal(it.Value(), &c); e != nil {
+					bad = errors.Join(bad, e)
+					continue
+				}
+				c.fill()
+				r.cursors = append(r.cursors, c)
+			}
+		}
+		return it.Error()
+	})
+	if r.queue.Format > stateFormat {
+		return r, bad, fmt.Errorf("open queue %s: got format %d, want at most %d: install a newer version",
+			m.o.Dir, r.queue.Format, stateFormat)
+	}
+	if r.queue.Captured == nil {
+		r.queue.Captured = make(tallies)
+	}
+	return r, bad, err
+}
+
+// write commits all records in one batch; forgotten cursors go in the same one.
+func (m *metaStore) write(q queueRec, cursors []cursorRec, forgotten []string, sync bool) error {
+	b := new(leveldb.Batch)
+	v, err := sealed(q)
+	if err != nil {
+		return err
+	}
+	b.Put([]byte(queueKey), v)
+	for i := range cursors {
+		if v, err = sealed(cursors[i]); err != nil {
+			return err
+		}
+		b.Put([]byte(cursorPrefix+cursors[i].Name), v)
+	}
+	for _, name := range forgotten {
+		b.Delete([]byte(cursorPrefix + name))
+	}
+	if err = m.put(b, sync); err == nil {
+		return nil
+	}
+	// As in Queue.store: never write again after a failure without reopening.
+	m.close()
+	if rerr := m.revive(); rerr != nil {
+		return errors.Join(err, rerr)
+	}
+	if err = m.put(b, sync); err != nil {
+		m.close()
+	}
+	return err
+}
+
+func (m *metaStore) put(b *leveldb.Batch, sync bool) error {
+	if m.d == nil {
+		return fmt.Errorf("write database %s: %w", m.dir, leveldb.ErrClosed)
+	}
+	return guard(func() error { return m.d.db.Write(b, &opt.WriteOptions{Sync: sync}) })
+}
+
+// revive opens the store again while the records are in memory.
+func (m *metaStore) revive() error {
+	_, err := m.open()
+	if err == nil || !damaged(err) {
+		return err
+	}
+	if _, err := quarantine(m.o, m.dir); err != nil {
+		return err
+	}
+	_, err = m.open()
+	return err
+}
+
+func (m *metaStore) close() {
+	if m.d == nil {
+		return
+	}
+	if err := m.d.close(); err != nil {
+		m.o.Logger.Debug("queue: close database", "dir", m.dir, "error", err)
+	}
+	m.d = nil
+}
+
+// commit writes cursors and counters, then releases what every cursor has passed and removes finished segments.
+// Called with no lock held.
+func (q *Queue) commit(sync bool, forgotten ...string) error {
+	freed, done, err := q.commitOnly(sync, forgotten...)
+	if err != nil {
+		return err
+	}
+	if len(freed) > 0 {
+		q.o.Release(freed)
+	}
+	q.removeSegments(done)
+	return nil
+}
+
+// commitLater commits while writing is held: what is free now is released by the next commit.
+func (q *Queue) commitLater(sync bool) error {
+	freed, _, err := q.commitOnly(sync)
+	if err != nil {
+		return err
+	}
+	q.mu.Lock()
+	q.freed, q.dirty = append(freed, q.freed...), true
+	q.mu.Unlock()
+	return nil
+}
+
+// commitOnly writes cursors and counters and returns what is free for good then.
+func (q *Queue) commitOnly(sync bool, forgotten ...string) (freed []record.Extent, done []*segment, err error) {
+	q.metaMu.Lock()
+	q.mu.Lock()
+	if q.meta == nil {
+		q.mu.Unlock()
+		q.metaMu.Unlock()
+		return nil, nil, fmt.Errorf("commit queue %s: %w", q.o.Dir, record.ErrClosed)
+	}
+	rec, cursors := q.records(true)
+	freed, done = q.freed, q.finished()
+	q.freed, q.dirty, q.ackedBytes = nil, false, 0
+	q.committed = q.o.Uptime()
+	q.mu.Unlock()
+
+	err = q.meta.write(rec, cursors, forgotten, sync || q.o.Durability == Disk)
+	q.metaMu.Unlock()
+	if err != nil {
+		q.mu.Lock()
+		q.freed, q.dirty = append(freed, q.freed...), true
+		q.mu.Unlock()
+		return nil, nil, fmt.Errorf("commit queue %s: %w", q.o.Dir, full(err))
+	}
+	q.mu.Lock()
+	for i := range cursors {
+		if c := q.cursors[cursors[i].Name]; c != nil {
+			c.handedSafe = max(c.handedSafe, cursors[i].Handed)
+		}
+	}
+	q.mu.Unlock()
+	return freed, done, nil
+}
+
+// handedAhead is by how many positions a cursor's Handed on disk runs ahead, so that it is seldom written.
+const handedAhead = 1024
+
+// records copies the state for a commit. Called with mu held.
+func (q *Queue) records(ahead bool) (queueRec, []cursorRec) {
+	low := q.last
+	cursors := make([]cursorRec, 0, len(q.cursors))
+	for _, c := range q.cursors {
+		c.rec.Epochs = pruneEpochs(c.rec.Epochs, c.rec.Acked)
+		low = min(low, c.rec.Acked)
+		r := c.rec.clone()
+		r.Handed = c.handed
+		if ahead {
+			r.Handed += handedAhead
+		}
+		cursors = append(cursors, r)
+	}
+	if len(q.cursors) == 0 {
+		low = 0
+	}
+	q.rec.Epochs = pruneEpochs(q.rec.Epochs, low)
+	for len(q.rec.Holes) > 0 && q.rec.Holes[0].Last <= low {
+		q.rec.Holes = q.rec.Holes[1:]
+	}
+	rec := q.rec
+	rec.Pos, rec.Seq = q.last, q.seq
+	rec.Captured = cloneTallies(rec.Captured)
+	return rec, cursors
+}
+
+// headNow is the head of a segment that begins after the last position. Called with mu held.
+func (q *Queue) headNow() headRec {
+	rec, cursors := q.records(true)
+	h := headRec{Format: stateFormat, First: q.last + 1, Seq: q.seq, Captured: rec.Captured, Queue: rec, Cursors: cursors}
+	for _, m := range q.marks {
+		h.Marks = append(h.Marks, packMark(m))
+	}
+	return h
+}
+
+// finished lists the segments of which no cursor needs anything. Called with mu held.
+func (q *Queue) finished() (done []*segment) {
+	if len(q.cursors) == 0 {
+		return nil
+	}
+	for i, s := range q.segs {
+		if i == len(q.segs)-1 || s.first >= q.base {
+			break
+		}
+		end := q.segs[i+1].first - 1
+		needed := false
+		for _, c := range q.cursors {
+			needed = needed || !c.rec.passedThrough(s.first, end)
+		}
+		if !needed {
+			done = append(done, s)
+		}
+	}
+	return done
+}
+
+func (q *Queue) removeSegments(done []*segment) {
+	if len(done) == 0 {
+		return
+	}
+	q.mu.Lock()
+	var mine []*segment
+	for _, s := range done {
+		for i, o := range q.segs {
+			if o == s { // not removed by a commit that ran at the same time
+				q.segs = append(q.segs[:i:i], q.segs[i+1:]...)
+				mine = append(mine, s)
+				break
+			}
+		}
+	}
+	q.mu.Unlock()
+	for _, s := range mine {
+		s.remove()
+	}
+}
+
+// cleanLeftovers removes what a crash left half removed or half made.
+func cleanLeftovers(dir string) error {
+	for _, end := range []string{".gone", ".work"} {
+		names, err := filepath.Glob(filepath.Join(dir, "*"+end))
+		if err != nil {
+			return err
+		}
+		for _, n := range names {
+			if err := os.RemoveAll(n); err != nil {
+				return err
+			}
+		}
+	}
+	return finishSalvage(dir)
+}
+

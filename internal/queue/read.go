@@ -1,0 +1,219 @@
+package queue
+
+import (
+	"fmt"
+	"slices"
+
+	"ftfuse/internal/record"
+)
+
+// reading is one attempt to make a batch.
+type reading struct {
+	c        *Cursor
+	from     uint64 // c.next when it began
+	last     uint64 // of the queue then
+	changed  uint64 // c.changed then
+	handed   uint64
+	gaps     []gapRec // that lie ahead
+	global   []epochMark
+	local    []epochMark
+	limit    int64
+	batch    record.Batch
+	found    []delivered
+	broken   error  // a damaged entry or database at pos
+	brokenAt uint64 // 0: none
+}
+
+// read makes the next batch from what there is; ok is false when there is nothing yet.
+func (c *Cursor) read(limit int64) (b record.Batch, ok bool, err error) {
+	for {
+		r, more := c.begin(limit)
+		if !more {
+			return b, false, nil
+		}
+		dropped, err := c.expireAt(r.from)
+		if err != nil {
+			return b, false, err
+		}
+		if dropped {
+			continue
+		}
+		if err := r.collect(); err != nil {
+			return b, false, err
+		}
+		if r.brokenAt != 0 {
+			if err := c.q.mend(r.brokenAt, r.broken); err != nil {
+				return b, false, err
+			}
+			continue
+		}
+		done, err := r.finish()
+		if err != nil {
+			return b, false, err
+		}
+		if done && len(r.batch.Chunks) > 0 {
+			return r.batch, true, nil
+		}
+	}
+}
+
+func (c *Cursor) begin(limit int64) (*reading, bool) {
+	q := c.q
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	r := &reading{c: c, from: c.next, last: q.last, changed: c.changed, handed: c.handed, limit: limit,
+		gaps: slices.Clone(c.rec.Gaps), global: q.rec.Epochs, local: c.rec.Epochs}
+	return r, r.from <= r.last && !q.closed
+}
+
+// collect reads from the chain until the batch is full.
+func (r *reading) collect() error {
+	q, pos := r.c.q, r.from
+	r.batch.First = pos
+	for pos <= r.last && (len(r.batch.Chunks) == 0 || r.batch.Bytes < r.limit) {
+		if g := r.gapAt(pos); g != nil {
+			r.addGap(g, pos)
+			pos = g.Last + 1
+			continue
+		}
+		end := r.last
+		if i := slices.IndexFunc(r.gaps, func(g gapRec) bool { return g.First > pos }); i >= 0 {
+			end = min(end, r.gaps[i].First-1)
+		}
+		full := false
+		var bad error
+		start := pos
+		err := q.scan(pos, end, func(at uint64, v []byte) bool {
+			if at != pos {
+				bad = fmt.Errorf("read queue: got position %d, want %d: %w", at, pos, record.ErrCorrupt)
+				return false
+			}
+			full, bad = r.addEntry(at, v)
+			if bad != nil || full {
+				return false
+			}
+			pos++
+			return true
+		})
+		if bad == nil && err == nil && !full && pos <= end {
+			bad = fmt.Errorf("read queue: got nothing at position %d: %w", pos, record.ErrCorrupt)
+		}
+		if err != nil && damaged(err) {
+			bad, err = err, nil
+		}
+		if err != nil {
+			return err
+		}
+		if bad != nil && pos == start && len(r.found) == 0 && len(r.batch.Chunks) == 0 {
+			r.broken, r.brokenAt = bad, pos
+			return nil
+		}
+		if bad != nil || full {
+			break
+		}
+	}
+	r.batch.Last = pos - 1
+	return nil
+}
+
+// addEntry decodes an entry into the batch unless that makes it too large, or the entry has expired.
+func (r *reading) addEntry(pos uint64, v []byte) (full bool, err error) {
+	c := r.c
+	sum, rest, err := splitEntry(v)
+	if err != nil {
+		return false, err
+	}
+	s, err := parseSummary(sum)
+	if err != nil {
+		return false, err
+	}
+	d := delivered{pos: pos, s: s, filtered: !c.q.o.Wants(c.rec.Name, s.rule)}
+	if d.filtered {
+		r.found = append(r.found, d)
+		return false, nil
+	}
+	if len(r.batch.Chunks) > 0 {
+		if r.batch.Bytes+int64(s.held) > r.limit {
+			return true, nil
+		}
+		if pos > r.handed && c.q.expired(pos, &s) {
+			return true, nil // the next read begins there and drops it
+		}
+	}
+	chunks, err := decodeChunks(rest)
+	if err != nil {
+		return false, err
+	}
+	if s.own {
+		ownEpoch(chunks, epochAt(pos, r.global, r.local))
+	}
+	r.batch.Chunks = append(r.batch.Chunks, chunks...)
+	r.batch.Bytes += int64(s.held)
+	r.found = append(r.found, d)
+	return false, nil
+}
+
+// ownEpoch sets the epoch of freshly decoded chunks; they share few sources, which nobody else has yet.
+func ownEpoch(chunks []record.Chunk, e uint64) {
+	for i := range chunks {
+		chunks[i].Source.Epoch = e
+	}
+}
+
+func (r *reading) gapAt(pos uint64) *gapRec {
+	for i := range r.gaps {
+		if g := &r.gaps[i]; g.First <= pos && pos <= g.Last {
+			return g
+		}
+	}
+	return nil
+}
+
+// addGap puts a run of dropped positions into the batch.
+func (r *reading) addGap(g *gapRec, pos uint64) {
+	own := *r.c.q.o.Source
+	own.Epoch = epochAt(pos, r.global, r.local)
+	for _, p := range g.Parts {
+		src := &own
+		if !p.Own {
+			m := markRec{Sender: p.Sender, Epoch: p.Epoch}
+			src = &record.Source{Stream: m.durable().Stream}
+		}
+		r.batch.Chunks = append(r.batch.Chunks, record.Chunk{
+			Seq: p.Last, Source: src, File: &record.File{}, Writer: &record.Writer{},
+			Gap: &record.Gap{First: p.First, Reason: g.Reason, Bytes: p.Bytes, Records: p.Records},
+		})
+	}
+}
+
+// finish makes the batch the cursor's last, unless gaps or a rewind came in between. Positions are noted on disk
+// as seen by the destination before it can see them.
+func (r *reading) finish() (bool, error) {
+	c, q := r.c, r.c.q
+	q.mu.Lock()
+	if c.changed != r.changed || c.next != r.from {
+		q.mu.Unlock()
+		return false, nil
+	}
+	for i := range r.found {
+		if p := r.found[i].pos; p > c.top && p > c.rec.Acked {
+			c.known = append(c.known, r.found[i])
+		}
+	}
+	c.next = r.batch.Last + 1
+	c.top, c.handed = max(c.top, r.batch.Last), max(c.handed, r.batch.Last)
+	c.skipFiltered()
+	unsafe := c.handed > c.handedSafe
+	q.mu.Unlock()
+	if !unsafe {
+		return true, nil
+	}
+	q.closeIdleReaders()
+	if err := q.commit(false); err != nil {
+		q.mu.Lock()
+		c.moveTo(r.from)
+		q.mu.Unlock()
+		return false, err
+	}
+	return true, nil
+}

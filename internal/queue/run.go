@@ -1,0 +1,112 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// expireEvery is how often Run looks for expired data that nobody reads.
+const expireEvery = 10 * time.Second
+
+// Run commits cursors in time and drops what expires while a destination is away, until ctx ends. One call at a
+// time. Without it cursors are committed by Ack and Close alone.
+func (q *Queue) Run(ctx context.Context) error {
+	t := time.NewTicker(q.o.CommitEvery)
+	defer t.Stop()
+	var expired time.Duration
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-q.done:
+			return nil
+		case <-t.C:
+		}
+		q.mu.Lock()
+		due := q.dirty && q.o.Uptime()-q.committed >= q.o.CommitEvery
+		q.mu.Unlock()
+		if due {
+			if err := q.commit(false); err != nil {
+				q.log.Warn("queue: counters not committed yet", "error", err)
+			}
+		}
+		if up := q.o.Uptime(); q.expires && up-expired >= expireEvery {
+			expired = up
+			if err := q.ExpireNow(); err != nil {
+				q.log.Warn("queue: cannot drop what has expired", "error", err)
+			}
+		}
+	}
+}
+
+// ExpireNow drops, for each cursor, the oldest data that it has not handed out, as long as it has expired.
+func (q *Queue) ExpireNow() error {
+	q.mu.Lock()
+	cursors := make([]*Cursor, 0, len(q.cursors))
+	for _, c := range q.cursors {
+		cursors = append(cursors, c)
+	}
+	q.mu.Unlock()
+	for _, c := range cursors {
+		for more := true; more; {
+			q.mu.Lock()
+			from := max(c.handed, c.rec.Acked) + 1
+			for g, ok := c.rec.gapOver(from); ok; g, ok = c.rec.gapOver(from) {
+				from = g.Last + 1
+			}
+			q.mu.Unlock()
+			var err error
+			if more, err = c.expireAt(from); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Close ends the queue in order: calls in progress finish, cursors are committed, and the mark is left by which the
+// next Open knows that the epoch goes on. Next returns record.ErrClosed. The queue must not be used afterwards.
+func (q *Queue) Close() error {
+	if q.isClosed() != nil {
+		return nil
+	}
+	released := q.commit(true) // while no lock is held: this calls Options.Release
+	q.rotating.Lock()          // waits for every Append
+	defer q.rotating.Unlock()
+	q.writing.Lock()
+	defer q.writing.Unlock()
+	q.mu.Lock()
+	if q.closed {
+		q.mu.Unlock()
+		return nil
+	}
+	q.closed = true
+	close(q.done)
+	q.mu.Unlock()
+	var healed error
+	if q.broken {
+		healed = q.reopen(q.last) // entries of failed calls must not turn up as acknowledged ones
+	}
+	err := errors.Join(healed, q.signOff(errors.Join(healed, released) == nil))
+	for _, s := range q.segs {
+		s.close()
+	}
+	return errors.Join(err, q.lock.Close())
+}
+
+// signOff writes the last records, with the mark of a clean shutdown, and closes the meta database.
+func (q *Queue) signOff(clean bool) error {
+	q.metaMu.Lock()
+	defer q.metaMu.Unlock()
+	q.mu.Lock()
+	rec, cursors := q.records(false)
+	q.mu.Unlock()
+	rec.Clean = clean
+	err := q.meta.write(rec, cursors, nil, true)
+	q.meta.close()
+	q.mu.Lock()
+	q.meta = nil
+	q.mu.Unlock()
+	return err
+}

@@ -1,0 +1,128 @@
+package queue
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"ftfuse/internal/record"
+)
+
+// Stats is a snapshot of the books. For every row of a cursor, at any moment:
+// Captured = Delivered + Queued + Filtered + the sum of Dropped.
+type Stats struct {
+	Epoch      uint64           `json:"epoch"`
+	Last       uint64           `json:"last"` // last position
+	Seq        uint64           `json:"seq"`  // last own sequence
+	Segments   int              `json:"segments"`
+	Held       uint64           `json:"held"` // payload bytes that some cursor has not passed
+	Captured   map[string]Tally `json:"captured"`
+	Cursors    []CursorStats    `json:"cursors"`
+	Recovered  uint64           `json:"recovered"`            // databases reopened after an error, since Open
+	Mismatch   uint64           `json:"mismatch"`             // rows that did not add up at Open without damage: a bug
+	Quarantine string           `json:"quarantine,omitempty"` // newest folder made since Open
+}
+
+// CursorStats is one destination's part.
+type CursorStats struct {
+	Name   string    `json:"name"`
+	Acked  uint64    `json:"acked"`  // position
+	Behind uint64    `json:"behind"` // positions not acknowledged
+	Gaps   int       `json:"gaps"`   // runs of dropped positions that it has not acknowledged
+	Oldest time.Time `json:"oldest"` // capture time of the oldest queued data; zero if there is none
+	Rules  []Row     `json:"rules"`  // by name
+}
+
+// Row counts one rule's input for one destination, since the destination has been known.
+type Row struct {
+	Rule      string           `json:"rule"`
+	Captured  Tally            `json:"captured"`
+	Delivered Tally            `json:"delivered"`
+	Queued    Tally            `json:"queued"`
+	Filtered  Tally            `json:"filtered"`
+	Dropped   map[string]Tally `json:"dropped,omitempty"` // by reason
+}
+
+// Balanced says whether the row's terms add up.
+func (r *Row) Balanced() bool {
+	n := r.Delivered.plus(r.Queued).plus(r.Filtered)
+	for _, d := range r.Dropped {
+		n = n.plus(d)
+	}
+	return n == r.Captured
+}
+
+// Stats returns the books as of now.
+func (q *Queue) Stats() Stats {
+	q.mu.Lock()
+	s := q.stats()
+	next := make(map[string]uint64)
+	for _, c := range q.cursors {
+		p := c.rec.Acked + 1
+		for g, ok := c.rec.gapOver(p); ok; g, ok = c.rec.gapOver(p) {
+			p = g.Last + 1
+		}
+		next[c.rec.Name] = p
+	}
+	last := q.last
+	q.mu.Unlock()
+	for i := range s.Cursors {
+		c := &s.Cursors[i]
+		list, err := q.summaries(next[c.Name], last, func(int, int64) bool { return false })
+		if err == nil && len(list) > 0 {
+			c.Oldest = time.Unix(0, list[0].s.newest)
+		}
+	}
+	return s
+}
+
+// stats copies the counters. Called with mu held.
+func (q *Queue) stats() Stats {
+	s := Stats{Epoch: q.rec.Epoch, Last: q.last, Seq: q.seq, Segments: len(q.segs), Held: q.held,
+		Captured: cloneTallies(q.rec.Captured), Recovered: q.recovered, Mismatch: q.mismatch, Quarantine: q.quarantine}
+	for _, name := range slices.Sorted(maps.Keys(q.cursors)) {
+		c := q.cursors[name]
+		cs := CursorStats{Name: name, Acked: c.rec.Acked, Behind: q.last - c.rec.Acked, Gaps: len(c.rec.Gaps)}
+		for _, rule := range slices.Sorted(maps.Keys(q.rec.Captured)) {
+			row := Row{Rule: rule, Captured: q.rec.Captured[rule].minus(c.rec.Base[rule]),
+				Delivered: c.rec.Delivered[rule], Queued: c.queued[rule], Filtered: c.rec.Filtered[rule]}
+			for why, n := range c.rec.Dropped[rule] {
+				if row.Dropped == nil {
+					row.Dropped = make(map[string]Tally)
+				}
+				row.Dropped[why.String()] = n
+			}
+			cs.Rules = append(cs.Rules, row)
+		}
+		s.Cursors = append(s.Cursors, cs)
+	}
+	return s
+}
+
+// terms adds up what is known of a rule's input, before the cursor began and since. Called with mu held.
+func (c *Cursor) terms(rule string) Tally {
+	return c.rec.Base[rule].plus(c.rec.Delivered[rule]).plus(c.rec.Filtered[rule]).plus(c.queued[rule]).plus(c.rec.Dropped.sum(rule))
+}
+
+// rules lists the rules that the cursor has counted.
+func (c *Cursor) rules() map[string]bool {
+	l := make(map[string]bool)
+	for _, m := range []tallies{c.rec.Base, c.rec.Delivered, c.rec.Filtered, c.queued} {
+		for r := range m {
+			l[r] = true
+		}
+	}
+	for r := range c.rec.Dropped {
+		l[r] = true
+	}
+	return l
+}
+
+// covered says whether t is at most o.
+func (t Tally) covered(o Tally) bool { return t.Bytes <= o.Bytes && t.Records <= o.Records }
+
+// most takes the larger of each count.
+func (t Tally) most(o Tally) Tally { return Tally{max(t.Bytes, o.Bytes), max(t.Records, o.Records)} }
+
+var _ record.Backlog = (*Cursor)(nil)
+var _ record.Sink = (*Queue)(nil)
