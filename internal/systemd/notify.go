@@ -1,0 +1,30 @@
+// Package systemd speaks to the service manager and to the journal.
+package systemd
+
+import (
+	"fmt"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+)
+
+// Ready tells the service manager that the process serves (sd_notify(3)), with a line for `systemctl status`. Without a
+// service manager it does nothing, as the others do.
+func Ready(status string) error { return notify(daemon.SdNotifyReady + "\nSTATUS=" + oneLine(status)) }
+
+// Status replaces the line that `systemctl status` shows.
+func Status(status string) error { return notify("STATUS=" + oneLine(status)) }
+
+// Reloading tells that a reload has begun; Ready ends it.
+func Reloading() error {
+	return notify(daemon.SdNotifyReloading + "\n" + daemon.SdNotifyMonotonicUsec())
+}
+
+// Stopping tells that an orderly stop has begun.
+func Stopping() error { return notify(daemon.SdNotifyStopping) }
+
+func notify(state string) error {
+	if _, err := daemon.SdNotify(false, state); err != nil {
+		return fmt.Errorf("notify service manager: %w", err)
+	}
+	return nil
+}
