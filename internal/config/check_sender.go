@@ -90,7 +90,6 @@ func (l *loader) checkMounts(c *Sender) {
 func (l *loader) checkRules(c *Sender) {
 	mounts, targets := names(c.Mounts, func(m Mount) string { return m.Name }), names(c.Targets, func(t Target) string { return t.Name })
 	owner := map[string]string{}
-	all := false
 	for _, r := range c.Rules {
 		at := "rules[" + r.Name + "]"
 		l.checkRule(at, r, mounts, targets)
@@ -103,12 +102,7 @@ func (l *loader) checkRules(c *Sender) {
 			} else {
 				owner[key] = r.Name
 			}
-			all = all || pattern == "**" && len(r.Mounts) == 0
 		}
-	}
-	if !all && len(c.Mounts) > 0 {
-		l.doubt("rules", "no rule matches every file: files that no rule matches are stored and not sent",
-			"end the list with a rule `match: [\"**\"]`, with `send: false` if that is meant")
 	}
 }
 
@@ -163,7 +157,10 @@ func (l *loader) checkQueue(c *Sender) {
 }
 
 func (l *loader) checkTargets(c *Sender) {
-	for _, t := range c.Targets {
+	if len(c.Targets) == 0 {
+		l.bad("targets", "got none, want at least one", "write `- {name: default, address: HOST:"+Port+"}`")
+	}
+	for i, t := range c.Targets {
 		at := "targets[" + t.Name + "]"
 		if t.Backoff.Min > t.Backoff.Max {
 			l.bad(at+".backoff", fmt.Sprintf("got min %s above max %s", FormatDuration(t.Backoff.Min), FormatDuration(t.Backoff.Max)), "")
@@ -174,8 +171,8 @@ func (l *loader) checkTargets(c *Sender) {
 		if !local(t.Address) {
 			l.doubt(at+".address", t.Address+" is reached without encryption and without proof of who answers", "use it in networks that you trust")
 		}
-		used := slices.ContainsFunc(c.Rules, func(r Rule) bool { return r.Send && r.Target == t.Name })
-		if !used && len(c.Rules) > 0 {
+		used := i == 0 || slices.ContainsFunc(c.Rules, func(r Rule) bool { return r.Send && r.Target == t.Name })
+		if !used {
 			l.doubt(at, "no rule sends to it", "remove it, or name it as target of a rule")
 		}
 	}

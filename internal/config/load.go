@@ -69,11 +69,13 @@ func (c *Sender) resolve() {
 	}
 }
 
-// RuleOptions returns the rules as the matcher takes them. What no rule matches is stored and not sent.
+// RuleOptions returns the rules as the matcher takes them. What no rule matches goes to the first target, by the
+// values that a rule has where it says nothing.
 func (c *Sender) RuleOptions() rules.Options {
-	fallback := decision(defaultRule())
-	fallback.Send, fallback.Capture, fallback.Target = false, record.Stored, ""
-	o := rules.Options{Default: fallback}
+	o := rules.Options{Default: decision(defaultRule())}
+	if len(c.Targets) > 0 {
+		o.Default.Target = c.Targets[0].Name
+	}
 	for _, r := range c.Rules {
 		o.Rules = append(o.Rules, rules.Rule{Name: r.Name, Match: r.Match, Mounts: r.Mounts, Decision: decision(r)})
 	}
