@@ -14,9 +14,9 @@ const Port = "24747"
 func DefaultSender() Sender {
 	mount := defaultMount()
 	mount.Name, mount.Path = "log", "/var/log/ftfuse"
-	rotated := defaultRule()
+	rotated := DefaultRule()
 	rotated.Name, rotated.Match, rotated.Send = "rotated", RotatedNames(), false
-	rest := defaultRule()
+	rest := DefaultRule()
 	rest.Name, rest.Match = "default", []string{"**"}
 	target := defaultTarget()
 	target.Name, target.Address = "default", "127.0.0.1:"+Port
@@ -76,7 +76,8 @@ func defaultMount() Mount {
 	return Mount{UID: Keep, GID: Keep, AllowOther: true, Existing: "send"}
 }
 
-func defaultRule() Rule {
+// DefaultRule returns what a rule has where it says nothing, and what holds where no rule matches.
+func DefaultRule() Rule {
 	return Rule{
 		Send:      true,
 		Capture:   record.Auto,

@@ -34,7 +34,7 @@ type Report struct {
 func LoadSender(src Sources) (*Sender, *Report, error) {
 	defaults := DefaultSender()
 	l := newLoader(&defaults, map[string]any{
-		"mounts": defaultMount(), "rules": defaultRule(), "targets": defaultTarget(),
+		"mounts": defaultMount(), "rules": DefaultRule(), "targets": defaultTarget(),
 	})
 	l.read(src)
 	var c Sender
@@ -72,7 +72,7 @@ func (c *Sender) resolve() {
 // RuleOptions returns the rules as the matcher takes them. What no rule matches goes to the first target, by the
 // values that a rule has where it says nothing.
 func (c *Sender) RuleOptions() rules.Options {
-	o := rules.Options{Default: decision(defaultRule())}
+	o := rules.Options{Default: decision(DefaultRule())}
 	if len(c.Targets) > 0 {
 		o.Default.Target = c.Targets[0].Name
 	}
