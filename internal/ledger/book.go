@@ -123,6 +123,12 @@ func (b *Book) Move() (*Move, error) {
 
 func (b *Book) closedKey(c *Closed) []byte { return b.key(kindClosed, c.Path+"\x00"+c.Name) }
 
+// HasClosed says whether name is that of a rotated file of path, compressed or not.
+func (b *Book) HasClosed(path, name string) (bool, error) {
+	v, err := b.l.get(b.closedKey(&Closed{Path: path, Name: name}))
+	return v != nil, err
+}
+
 // PutClosed changes what is known of a closed file.
 func (b *Book) PutClosed(c *Closed, sync bool) error {
 	var batch leveldb.Batch

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -119,4 +121,17 @@ func chunk(src *record.Source, seq uint64, path, data string) record.Chunk {
 		Handle: 1, Time: 1_700_000_000_123456789, Records: uint32(bytes.Count([]byte(data), []byte("\n"))),
 		CRC: record.CRC([]byte(data)), Len: uint32(len(data)), Data: []byte(data),
 	}
+}
+
+// sortByNumber sorts rotated names by time and then by the number behind it.
+func sortByNumber(names []string) {
+	key := func(n string) string {
+		n = strings.TrimSuffix(strings.TrimSuffix(n, ".zst"), ".gz")
+		stem, number, ok := strings.Cut(filepath.Base(n), ".")
+		if !ok {
+			number = "1"
+		}
+		return fmt.Sprintf("%s.%4s", stem, number)
+	}
+	slices.SortFunc(names, func(a, b string) int { return strings.Compare(key(a), key(b)) })
 }

@@ -20,18 +20,29 @@ func (o *Output) due(f *file, now time.Time) bool {
 	return r.Size > 0 && f.pos.Size >= r.Size || r.Age > 0 && now.UnixNano()-f.pos.Since >= int64(r.Age)
 }
 
+const maxTries = 999 // rotations of one file in one second; tailRoom has room for the number
+
 // rotate closes f and gives it a name with the time behind it. A rotated file is never written again, so one rename
 // is all that a crash can come before or after; the ledger's move says which. The caller has the turn.
 func (o *Output) rotate(f *file, now time.Time) error {
 	for try := 1; ; try++ {
 		m := &ledger.Move{Position: f.pos, To: rotatedName(f.name, now.In(o.o.Location), try), At: now.UnixNano()}
+		if taken, err := o.o.Book.HasClosed(f.name, m.To); err != nil {
+			return err
+		} else if taken && try < maxTries {
+			continue // by an earlier rotation in this second; its file may be compressed any moment
+		} else if taken {
+			o.rotateAgain = now.Add(time.Second)
+			o.files.drop(f)
+			return nil
+		}
 		o.dirty = true
 		if err := o.o.Book.BeginMove(m, o.o.Disk); err != nil {
 			return err
 		}
 		o.o.step("move")
 		err := o.base.rename(f.name, m.To)
-		if err == unix.EEXIST && try < 999 {
+		if err == unix.EEXIST && try < maxTries {
 			continue
 		}
 		o.o.step("renamed")
