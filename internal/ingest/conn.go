@@ -1,0 +1,208 @@
+package ingest
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"ftfuse/internal/record"
+	"ftfuse/internal/wire"
+)
+
+var (
+	errStopping   = errors.New("the receiver stops")
+	errSuperseded = errors.New("the peer has connected again")
+	errDeaf       = errors.New("the peer does not read")
+)
+
+// conn is one connection. Three goroutines belong to it: run reads, store hands on and acknowledges, keep pings.
+// run starts the other two and waits for them.
+type conn struct {
+	s    *Server
+	nc   net.Conn
+	br   *bufio.Reader
+	host string
+	log  *connLog
+
+	hello wire.Hello // set by run before join, then read by anybody
+
+	reading   context.Context // ends when reading must: the server stops, the peer is replaced or does not read
+	interrupt context.CancelCauseFunc
+	storing   context.Context // ends when what was read is given up too
+	abandon   context.CancelFunc
+	items     chan *item    // from run, which closes it, to store
+	gone      chan struct{} // closed when run reads no more: nobody waits for an acknowledgement
+	ended     chan struct{} // closed when the connection touches the output no more
+
+	deadlines sync.Mutex // orders run's read deadlines with that of an interrupt
+	writing   sync.Mutex // held for one frame
+	out       []byte     // guarded by writing
+
+	window  window
+	flow    flow
+	since   time.Time
+	latest  atomic.Int64 // unix nanoseconds of the latest frame
+	held    atomic.Bool  // run waits for memory or for store, and reads nothing
+	pinged  atomic.Int64 // unix nanoseconds of the latest PING, 0 when answered
+	rtt     atomic.Int64
+	trouble atomic.Pointer[string]
+}
+
+func newConn(ctx context.Context, s *Server, nc net.Conn, host string) *conn {
+	c := &conn{
+		s: s, nc: nc, br: bufio.NewReaderSize(nc, 16<<10), host: host,
+		items: make(chan *item, queueLen), gone: make(chan struct{}), ended: make(chan struct{}), since: time.Now(),
+	}
+	c.log = &connLog{c.s.o.Logger.With("peer", nc.RemoteAddr().String())}
+	c.reading, c.interrupt = context.WithCancelCause(context.WithoutCancel(ctx))
+	c.storing, c.abandon = context.WithCancel(context.WithoutCancel(ctx))
+	unhook := context.AfterFunc(ctx, func() { c.interrupt(errStopping) })
+	context.AfterFunc(c.reading, func() {
+		unhook()
+		c.deadlines.Lock()
+		defer c.deadlines.Unlock()
+		_ = c.nc.SetReadDeadline(time.Unix(1, 0)) // wakes run; a closed connection is awake already
+	})
+	return c
+}
+
+// stream is what the peer captures into: its name among peers.
+func (c *conn) stream() record.Stream {
+	return record.Stream{Sender: c.hello.Sender, Epoch: c.hello.Epoch}
+}
+
+func (c *conn) run() {
+	defer c.s.leave(c)
+	defer c.interrupt(nil)
+	defer c.abandon()
+	defer c.nc.Close()
+	c.s.stats.accepted.Add(1)
+	err := c.handshake()
+	if err == nil {
+		c.log.welcomed(c)
+		err = c.exchange()
+		c.log.ended(c, err)
+	}
+	close(c.ended)
+	c.farewell(err)
+}
+
+// exchange runs the connection between handshake and farewell.
+func (c *conn) exchange() error {
+	var wg sync.WaitGroup
+	var refused error // written by store, read after wg.Wait
+	kept, unkeep := context.WithCancel(c.storing)
+	wg.Go(func() { c.keep(kept) })
+	wg.Go(func() {
+		defer unkeep()
+		refused = c.store()
+	})
+	err := c.read()
+	close(c.gone)
+	close(c.items)
+	bound := time.AfterFunc(c.s.o.StopTimeout, c.abandon)
+	defer bound.Stop()
+	wg.Wait()
+	if refused != nil {
+		return refused
+	}
+	return err
+}
+
+// keep pings, so that the peer knows us alive also while the output keeps us from reading.
+func (c *conn) keep(ctx context.Context) {
+	for wait(ctx, c.s.o.IdleTimeout/3) {
+		now := time.Now().UnixNano()
+		c.pinged.Store(now)
+		if c.write(wire.Ping{Token: uint64(now)}) != nil {
+			return
+		}
+	}
+}
+
+// write sends a frame. A peer that does not take it in time is given up.
+func (c *conn) write(f wire.Control) error {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	c.out = f.Append(c.out[:0])
+	err := c.nc.SetWriteDeadline(time.Now().Add(c.s.o.WriteTimeout))
+	if err == nil {
+		_, err = c.nc.Write(c.out)
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = refuse(Deaf, wire.OverLimit, 0, "got no room for a frame in %v, want the peer to read", c.s.o.WriteTimeout)
+	}
+	if err != nil {
+		c.interrupt(err)
+	}
+	return err
+}
+
+// readBy sets the time by which reading must have got on.
+func (c *conn) readBy(d time.Duration) error {
+	c.deadlines.Lock()
+	defer c.deadlines.Unlock()
+	if c.reading.Err() != nil {
+		return context.Cause(c.reading)
+	}
+	return c.nc.SetReadDeadline(time.Now().Add(d))
+}
+
+// readError says what a failed read means; late is what a passed deadline means.
+func (c *conn) readError(err error, late *refusal) error {
+	switch {
+	case c.reading.Err() != nil:
+		return context.Cause(c.reading)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return late
+	}
+	return err
+}
+
+// farewell tells the peer why, counts it, and closes so that the peer can still read it: closing a socket
+// with bytes unread would reset the connection and take the last frame away.
+func (c *conn) farewell(err error) {
+	var r *refusal
+	var last wire.Control
+	switch {
+	case errors.As(err, &r):
+		c.s.stats.refused[r.reason].Add(1)
+		c.log.refused(r)
+		last = r.nack
+		if r.reason == Deaf {
+			return
+		}
+	case errors.Is(err, errStopping):
+		last = wire.Goaway{Code: wire.GoingDown, Text: err.Error()}
+	case errors.Is(err, errSuperseded):
+		last = wire.Goaway{Code: wire.Superseded, Text: err.Error()}
+	default:
+		return // the peer has gone
+	}
+	if c.write(last) != nil {
+		return
+	}
+	half, ok := c.nc.(interface{ CloseWrite() error })
+	if !ok || half.CloseWrite() != nil || c.nc.SetReadDeadline(time.Now().Add(time.Second)) != nil {
+		return
+	}
+	_, _ = io.CopyN(io.Discard, c.nc, c.s.o.Window+wire.MaxFrame) // until the peer closes; nothing of it counts
+}
+
+func (c *conn) status() Peer {
+	p := Peer{
+		Flow: c.flow.snapshot(), Sender: c.hello.Sender, Epoch: c.hello.Epoch, Host: c.hello.Host,
+		Address: c.nc.RemoteAddr().String(), Since: c.since, LastFrame: time.Unix(0, c.latest.Load()), RTT: time.Duration(c.rtt.Load()),
+	}
+	p.Acked, p.Credit = c.window.snapshot()
+	if t := c.trouble.Load(); t != nil {
+		p.LastError = *t
+	}
+	return p
+}

@@ -1,0 +1,112 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"io"
+	"slices"
+	"time"
+
+	"ftfuse/internal/record"
+	"ftfuse/internal/wire"
+)
+
+// handshake reads HELLO and answers it. Afterwards the connection is among the peers.
+func (c *conn) handshake() error {
+	ctx, cancel := context.WithTimeout(c.reading, c.s.o.HandshakeTimeout)
+	defer cancel()
+	if err := c.readBy(c.s.o.HandshakeTimeout); err != nil {
+		return err
+	}
+	f, _, err := wire.ReadControl(c.br, nil)
+	if errors.Is(err, record.ErrCorrupt) {
+		return refuse(Stray, wire.Malformed, 0, "this is an ftfuse receiver: want HELLO: %v", err)
+	}
+	if err != nil {
+		if errors.Is(err, io.ErrUnexpectedEOF) {
+			c.s.stats.refused[Stray].Add(1) // half a HELLO; nobody is left to tell
+		}
+		return c.readError(err, refuse(NoHello, wire.OverLimit, 0, "got no HELLO in %v", c.s.o.HandshakeTimeout))
+	}
+	hello, ok := f.(wire.Hello)
+	if !ok {
+		return refuse(Stray, wire.Malformed, 0, "this is an ftfuse receiver: got %T, want HELLO", f)
+	}
+	if !slices.Contains(hello.Versions, wire.Version) {
+		return refuse(WrongVersion, wire.NoVersion, 0, "got versions %v, want %d", hello.Versions, wire.Version)
+	}
+	c.hello = hello
+	c.latest.Store(time.Now().UnixNano())
+	if err := c.s.join(ctx, c); err != nil {
+		return err
+	}
+	w := wire.Welcome{Version: wire.Version, Credit: c.s.credit(), Limits: c.s.o.limits()}
+	for _, s := range hello.Streams {
+		if m := c.s.o.Output.Mark(s); m.Seq > 0 {
+			m.Stream = s
+			w.Marks = append(w.Marks, m)
+		}
+	}
+	c.window.grant(0, w.Credit)
+	return c.write(w)
+}
+
+// join makes c the one connection of its sender and epoch. A former connection of the same process is replaced,
+// once it has stored what it had read: the marks of WELCOME must cover that.
+func (s *Server) join(ctx context.Context, c *conn) error {
+	for {
+		s.mu.Lock()
+		old := s.peers[c.stream()]
+		if old == nil {
+			s.peers[c.stream()] = c
+		}
+		s.mu.Unlock()
+		if old == nil {
+			return nil
+		}
+		if old.hello.Instance != c.hello.Instance {
+			if err := old.probe(ctx); err != nil {
+				return err
+			}
+		}
+		old.interrupt(errSuperseded)
+		select {
+		case <-old.ended:
+		case <-ctx.Done():
+			if c.reading.Err() != nil {
+				return context.Cause(c.reading)
+			}
+			return refuse(Waiting, wire.Busy, 0, "the former connection is still storing what it has read; come back")
+		}
+		s.mu.Lock()
+		if s.peers[c.stream()] == old {
+			delete(s.peers, c.stream())
+		}
+		s.mu.Unlock()
+	}
+}
+
+// probe returns nil when the peer of c shows no life within ProbeTimeout: a sender that was restarted or cut off is
+// not mistaken for a clone because its former connection has not been noticed dead.
+func (c *conn) probe(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, c.s.o.ProbeTimeout)
+	defer cancel()
+	start := time.Now().UnixNano()
+	if c.write(wire.Ping{Token: uint64(start)}) != nil {
+		return nil
+	}
+	for wait(ctx, 10*time.Millisecond) {
+		select {
+		case <-c.gone:
+			return nil
+		default:
+		}
+		if c.latest.Load() > start {
+			return refuse(Clone, wire.NewEpoch, 0, "sender %v, epoch %d: connected from %v by another process", c.hello.Sender, c.hello.Epoch, c.nc.RemoteAddr())
+		}
+	}
+	if c.held.Load() {
+		return refuse(Waiting, wire.Busy, 0, "the former connection is waiting for the output; come back")
+	}
+	return nil
+}

@@ -1,0 +1,131 @@
+package ingest
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"ftfuse/internal/record"
+	"ftfuse/internal/wire"
+)
+
+// Reason says why a connection was refused or cut.
+type Reason uint8
+
+// The reasons; String gives the names used in status and metrics.
+const (
+	TooMany           Reason = iota // more connections than allowed
+	TooManyPerAddress               // more connections from one address than allowed
+	NoHello                         // no HELLO in time
+	Stray                           // something else than HELLO
+	WrongVersion                    // no version in common
+	Clone                           // sender and epoch are in use by another process
+	Waiting                         // the former connection has not ended yet
+	Oversized                       // a frame or a batch larger than advertised
+	Malformed                       // a frame that cannot be decoded, or out of order
+	BadSum                          // a payload that does not have its checksum
+	BeyondCredit                    // more under way than was granted
+	Slow                            // a frame that came too slowly
+	Silent                          // nothing for the idle timeout
+	Deaf                            // does not read what is sent to it
+	NotTaken                        // the output refused a batch for good
+	reasonsEnd
+)
+
+func (r Reason) String() string {
+	return [...]string{"too_many", "too_many_per_address", "no_hello", "stray", "wrong_version", "clone", "waiting", "oversized",
+		"malformed", "bad_sum", "beyond_credit", "slow", "silent", "deaf", "not_taken", "unknown"}[min(r, reasonsEnd)]
+}
+
+// refusal ends a connection: counted, logged, and told to the peer.
+type refusal struct {
+	reason Reason
+	nack   wire.Nack
+}
+
+func (r *refusal) Error() string { return fmt.Sprintf("%v: %s", r.reason, r.nack.Text) }
+
+func refuse(reason Reason, code wire.Code, number uint64, format string, args ...any) *refusal {
+	return &refusal{reason, wire.Nack{Code: code, Number: number, Text: fmt.Sprintf(format, args...)}}
+}
+
+// flow counts what came, of one peer or of all.
+type flow struct {
+	batches, chunks, bytes          atomic.Uint64 // received and decoded; bytes of payload
+	duplicateChunks, duplicateBytes atomic.Uint64 // of those, known already
+	storedChunks, storedBytes       atomic.Uint64 // of those, taken by the output
+	failures                        atomic.Uint64 // attempts to store that failed and were tried again
+	wireBytes                       atomic.Uint64 // BATCH frames, as they came
+}
+
+type counters struct {
+	flow
+	accepted atomic.Uint64
+	refused  [reasonsEnd]atomic.Uint64
+}
+
+// Flow is a snapshot of counters since the start of the server, or of the connection.
+type Flow struct {
+	Batches, Chunks, Bytes          uint64 // received; bytes are payload
+	DuplicateChunks, DuplicateBytes uint64 // of those, known already and dropped
+	StoredChunks, StoredBytes       uint64 // of those, handed on
+	Failures                        uint64 // attempts to hand on that failed
+	WireBytes                       uint64 // bytes of frames
+}
+
+func (f *flow) snapshot() Flow {
+	return Flow{
+		Batches: f.batches.Load(), Chunks: f.chunks.Load(), Bytes: f.bytes.Load(),
+		DuplicateChunks: f.duplicateChunks.Load(), DuplicateBytes: f.duplicateBytes.Load(),
+		StoredChunks: f.storedChunks.Load(), StoredBytes: f.storedBytes.Load(),
+		Failures: f.failures.Load(), WireBytes: f.wireBytes.Load(),
+	}
+}
+
+// Status is what a server says of itself.
+type Status struct {
+	Flow
+	Connections int
+	Accepted    uint64
+	Refused     map[string]uint64 // by Reason
+	Peers       []Peer            // by host, then sender
+}
+
+// Peer is one connection past its handshake.
+type Peer struct {
+	Flow
+	Sender    record.SenderID
+	Epoch     uint64
+	Host      string
+	Address   string
+	Since     time.Time
+	LastFrame time.Time
+	Acked     uint64 // batches of this connection
+	Credit    uint64 // bytes granted last
+	RTT       time.Duration
+	LastError string // of the output, "" if the last attempt succeeded
+}
+
+// Status returns a snapshot.
+func (s *Server) Status() Status {
+	st := Status{Flow: s.stats.snapshot(), Accepted: s.stats.accepted.Load(), Refused: map[string]uint64{}}
+	for r := range reasonsEnd {
+		st.Refused[r.String()] = s.stats.refused[r].Load()
+	}
+	s.mu.Lock()
+	st.Connections = s.conns
+	live := make([]*conn, 0, len(s.peers))
+	for _, c := range s.peers {
+		live = append(live, c)
+	}
+	s.mu.Unlock()
+	for _, c := range live {
+		st.Peers = append(st.Peers, c.status())
+	}
+	slices.SortFunc(st.Peers, func(a, b Peer) int {
+		return cmp.Or(cmp.Compare(a.Host, b.Host), cmp.Compare(a.Sender.String(), b.Sender.String()), cmp.Compare(a.Epoch, b.Epoch))
+	})
+	return st
+}

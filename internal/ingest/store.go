@@ -1,0 +1,191 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"ftfuse/internal/record"
+	"ftfuse/internal/wire"
+)
+
+// store hands batches on and acknowledges them, in order, until run has closed items and all are done. A batch that can
+// not be stored ends the connection: custody stays with the peer. It returns a refusal of the output's.
+func (c *conn) store() (refused error) {
+	var group []*item
+	var joined []record.Chunk
+	dead := false
+	for it := range c.items {
+		group = c.gather(append(group[:0], it))
+		if !dead {
+			var err error
+			if joined, err = c.storeGroup(group, joined); err != nil {
+				var r *refusal
+				if errors.As(err, &r) {
+					refused = r
+				}
+				dead = true
+				c.interrupt(err)
+			}
+		}
+		for _, it := range group {
+			c.release(it)
+		}
+	}
+	return refused
+}
+
+// gather adds the batches that wait already, up to groupMax bytes: they are stored, and made durable, at once.
+func (c *conn) gather(group []*item) []*item {
+	bytes := group[0].payload
+	for bytes < groupMax {
+		select {
+		case it, ok := <-c.items:
+			if !ok {
+				return group
+			}
+			group = append(group, it)
+			bytes += it.payload
+		default:
+			return group
+		}
+	}
+	return group
+}
+
+// storeGroup stores group as one; if the output refuses that, one by one, to find the batch that it means.
+func (c *conn) storeGroup(group []*item, joined []record.Chunk) ([]record.Chunk, error) {
+	chunks := group[0].chunks
+	if len(group) > 1 {
+		joined = joined[:0]
+		for _, it := range group {
+			joined = append(joined, it.chunks...)
+		}
+		chunks = joined
+		defer clear(joined)
+	}
+	err := c.put(chunks)
+	if errors.Is(err, record.ErrRefused) && len(group) > 1 {
+		for i := range group {
+			if _, err := c.storeGroup(group[i:i+1], nil); err != nil {
+				return joined, err
+			}
+		}
+		return joined, nil
+	}
+	last := group[len(group)-1].number
+	if errors.Is(err, record.ErrRefused) {
+		return joined, refuse(NotTaken, wire.NotTaken, last, "batch %d: %v", last, err)
+	}
+	if err != nil {
+		return joined, err
+	}
+	credit := c.s.credit()
+	c.window.grant(last, credit)
+	_ = c.write(wire.Ack{Through: last, Credit: credit}) // failing, it interrupts run; what is stored is stored
+	return joined, nil
+}
+
+// put stores chunks, or what is new of them, and tries again until it succeeds, is refused for good, or nobody
+// waits any more. Nobody else stores chunks of the same streams meanwhile.
+func (c *conn) put(chunks []record.Chunk) error {
+	streams := streamsOf(chunks)
+	if err := c.s.streams.lock(c.storing, streams); err != nil {
+		return err
+	}
+	defer c.s.streams.unlock(streams)
+	pause := c.s.o.RetryMin
+	var known drops
+	for {
+		chunks = c.fresh(chunks, &known)
+		var err error
+		if len(chunks) > 0 {
+			err = c.s.o.Output.Put(c.storing, chunks)
+		}
+		if err == nil {
+			c.stored(chunks, known)
+			return nil
+		}
+		if errors.Is(err, record.ErrRefused) || c.storing.Err() != nil {
+			return err
+		}
+		c.failed(err)
+		// Half of the pause is random, lest all peers try at once.
+		if !c.pause(pause/2 + rand.N(pause/2+1)) {
+			return err
+		}
+		pause = min(2*pause, c.s.o.RetryMax)
+	}
+}
+
+// pause waits between attempts; false when there is no further attempt.
+func (c *conn) pause(d time.Duration) bool {
+	ctx, cancel := context.WithTimeout(c.storing, d)
+	defer cancel()
+	select {
+	case <-ctx.Done():
+		return c.storing.Err() == nil
+	case <-c.gone:
+		return false
+	}
+}
+
+// drops counts what the marks cover.
+type drops struct{ chunks, bytes uint64 }
+
+// fresh moves the chunks that no mark covers to the front and returns them; the others are counted in d. What it
+// cuts off is not needed again: marks only grow.
+func (c *conn) fresh(chunks []record.Chunk, d *drops) []record.Chunk {
+	var source *record.Source
+	var mark *uint64
+	marks := map[record.Stream]*uint64{}
+	n := 0
+	for i := range chunks {
+		ch := &chunks[i]
+		if ch.Source != source {
+			source = ch.Source
+			if mark = marks[source.Stream]; mark == nil {
+				seq := c.s.o.Output.Mark(source.Stream).Seq
+				mark = &seq
+				marks[source.Stream] = mark
+			}
+		}
+		if ch.Seq <= *mark {
+			d.chunks++
+			d.bytes += uint64(ch.Len)
+			continue
+		}
+		*mark = ch.Seq
+		if n != i {
+			chunks[n] = *ch
+		}
+		n++
+	}
+	return chunks[:n]
+}
+
+func (c *conn) stored(fresh []record.Chunk, d drops) {
+	var bytes uint64
+	for i := range fresh {
+		bytes += uint64(fresh[i].Len)
+	}
+	for _, f := range []*flow{&c.flow, &c.s.stats.flow} {
+		f.storedChunks.Add(uint64(len(fresh)))
+		f.storedBytes.Add(bytes)
+		f.duplicateChunks.Add(d.chunks)
+		f.duplicateBytes.Add(d.bytes)
+	}
+	if c.trouble.Swap(nil) != nil {
+		c.log.recovered()
+	}
+}
+
+func (c *conn) failed(err error) {
+	c.flow.failures.Add(1)
+	c.s.stats.failures.Add(1)
+	text := err.Error()
+	if c.trouble.Swap(&text) == nil {
+		c.log.failing(err)
+	}
+}
