@@ -11,9 +11,10 @@ const maxAges = 1024
 // ages remembers when positions were appended on the clock that is never set, about one sample a second, fewer
 // when the queue runs long: what it says is never more than the real age.
 type ages struct {
-	mu    sync.Mutex
-	at    []ageSample // ascending
-	every time.Duration
+	mu     sync.Mutex
+	at     []ageSample // ascending
+	every  time.Duration
+	newest time.Duration // when anything was appended last
 }
 
 type ageSample struct {
@@ -24,6 +25,7 @@ type ageSample struct {
 func (a *ages) note(pos uint64, up time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.newest = up
 	if a.every == 0 {
 		a.every = time.Second
 	}
@@ -52,7 +54,7 @@ func (a *ages) atLeast(pos, firstSinceOpen uint64, up time.Duration) (age time.D
 			return up - a.at[i].up, true
 		}
 	}
-	return 0, true
+	return up - a.newest, true
 }
 
 // expired judges an entry by two clocks. By the wall clock its newest chunk must be older than the rule allows:

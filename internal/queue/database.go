@@ -3,6 +3,7 @@ package queue
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"syscall"
@@ -35,6 +36,9 @@ func openDatabase(o *Options, path string, mode openMode) (d *database, err erro
 	stor, err := o.Storage(path)
 	if err != nil {
 		return nil, fmt.Errorf("open database %s: %w", path, err)
+	}
+	if mode == openReading {
+		stor = oneJournal{stor}
 	}
 	opts := &opt.Options{
 		Strict:                       opt.DefaultStrict | opt.StrictManifest,
@@ -83,7 +87,8 @@ func guard(f func() error) (err error) {
 // A bad sector (EIO) is as final as a flipped bit; openers try again once before they believe it.
 func damaged(err error) bool {
 	return lerrors.IsCorrupted(errorsRoot(err)) || errors.Is(err, record.ErrCorrupt) ||
-		errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.EIO)
+		errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.EIO) ||
+		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) // a MANIFEST that was cut
 }
 
 // errorsRoot unwraps to the innermost error, because IsCorrupted looks at the type itself.

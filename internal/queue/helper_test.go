@@ -164,3 +164,13 @@ func crash(q *Queue) {
 	}
 	q.lock.Close()
 }
+
+// fastDir is a temporary folder in memory where the machine has one: thousands of short lives need no disk.
+func fastDir(t testing.TB) string {
+	dir, err := os.MkdirTemp("/dev/shm", "queue")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}

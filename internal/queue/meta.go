@@ -305,4 +305,3 @@ func cleanLeftovers(dir string) error {
 	}
 	return finishSalvage(dir)
 }
-

@@ -49,12 +49,12 @@ type Queue struct {
 	cursors    map[string]*Cursor
 	held       uint64          // payload bytes of positions that some cursor has not passed
 	freed      []record.Extent // to be released after the next commit
-	dirty      bool          // something is not committed
-	committed  time.Duration // uptime of the last commit
-	ackedBytes int64         // since the last commit
-	recovered  uint64        // handles that were closed and reopened after an error
-	mismatch   uint64        // bytes by which the identity was off at Open without any damage: a bug
-	quarantine string        // newest quarantine folder made by this handle
+	dirty      bool            // something is not committed
+	committed  time.Duration   // uptime of the last commit
+	ackedBytes int64           // since the last commit
+	recovered  uint64          // handles that were closed and reopened after an error
+	mismatch   uint64          // bytes by which the identity was off at Open without any damage: a bug
+	quarantine string          // newest quarantine folder made by this handle
 	closed     bool
 	done       chan struct{} // closed by Close
 }
