@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"syscall"
 
 	"github.com/syndtr/goleveldb/leveldb"
@@ -66,6 +67,32 @@ func openDatabase(o *Options, path string, mode openMode) (d *database, err erro
 		return nil, fmt.Errorf("open database %s: %w", path, err)
 	}
 	return &database{db, stor}, nil
+}
+
+// createDatabase makes a database that holds b. It appears at path when it is whole: one that was cut short while it
+// was made looks like damage.
+func createDatabase(o *Options, path string, b *leveldb.Batch) error {
+	making := path + ".new"
+	if err := os.RemoveAll(making); err != nil {
+		return err
+	}
+	d, err := openDatabase(o, making, openCreate)
+	if err != nil {
+		return errors.Join(err, os.RemoveAll(making))
+	}
+	if b.Len() > 0 {
+		err = guard(func() error { return d.db.Write(b, &opt.WriteOptions{Sync: true}) })
+	}
+	if cerr := d.close(); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		err = os.Rename(making, path)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("create database %s: %w", path, err), os.RemoveAll(making))
+	}
+	return syncDir(filepath.Dir(path))
 }
 
 // close ends the handle; its error says nothing about what was acknowledged, so it is only for the log.

@@ -113,13 +113,12 @@ func (q *Queue) extend(snapshot []byte) error {
 		return nil // nothing in it yet
 	}
 	s := newSegment(&q.o, h.First)
-	if err := s.create(h, snapshot); err != nil {
+	if err := s.create(h, snapshot); err != nil && !s.exists() {
 		return fmt.Errorf("new segment: %w", err)
 	}
-	if err := syncDir(q.o.Dir); err != nil && q.o.Durability == Disk {
-		s.close()
-		s.remove()
-		return fmt.Errorf("new segment: %w", err)
+	// It exists, so no position from here on may go to the old one.
+	if err := s.open(openExisting); err != nil {
+		q.fail(err)
 	}
 	q.mu.Lock()
 	q.segs = append(q.segs, s)

@@ -37,7 +37,10 @@ func (s oneJournal) Open(fd storage.FileDesc) (storage.Reader, error) {
 		return s.Storage.Open(fd)
 	}
 	list, err := s.Storage.List(storage.TypeJournal)
-	if err != nil || len(list) < 2 {
+	if err != nil {
+		return nil, err
+	}
+	if len(list) < 2 {
 		return s.Storage.Open(fd)
 	}
 	sortJournals(list)

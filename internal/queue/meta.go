@@ -41,7 +41,12 @@ type metaRecs struct {
 // open opens or makes the store. A damaged one is salvaged; where is then its quarantine.
 func (m *metaStore) open() (where string, err error) {
 	for try := 0; ; try++ {
-		if m.d, err = openDatabase(m.o, m.dir, openCreate); err == nil {
+		if _, err := os.Stat(m.dir); os.IsNotExist(err) {
+			if err := createDatabase(m.o, m.dir, new(leveldb.Batch)); err != nil {
+				return where, err
+			}
+		}
+		if m.d, err = openDatabase(m.o, m.dir, openExisting); err == nil {
 			return where, nil
 		}
 		if !damaged(err) || try == 2 {
@@ -292,7 +297,7 @@ func (q *Queue) removeSegments(done []*segment) {
 
 // cleanLeftovers removes what a crash left half removed or half made.
 func cleanLeftovers(dir string) error {
-	for _, end := range []string{".gone", ".work"} {
+	for _, end := range []string{".gone", ".work", ".new"} {
 		names, err := filepath.Glob(filepath.Join(dir, "*"+end))
 		if err != nil {
 			return err

@@ -324,6 +324,9 @@ func (rv *recovery) begin() error {
 	if err := s.create(h, nil); err != nil {
 		return err
 	}
+	if err := s.open(openExisting); err != nil {
+		return err
+	}
 	q.segs, q.base, rv.head, rv.r.since, rv.baseIndex = []*segment{s}, s.first, h, s.first, 0
 	q.last, q.seq = 0, 0 // tail compares with the meta database and counts what is lost
 	return nil

@@ -169,7 +169,7 @@ type snapshotRec struct {
 	State []byte `json:"state"`
 }
 
-// create makes the segment's database with its head, all or nothing.
+// create makes the segment's database with its head on disk, all or nothing; it is not open then.
 func (s *segment) create(h headRec, snapshot []byte) error {
 	hb, err := sealed(h)
 	if err != nil {
@@ -179,19 +179,15 @@ func (s *segment) create(h headRec, snapshot []byte) error {
 	if err != nil {
 		return err
 	}
-	if err := s.open(openCreate); err != nil {
-		s.remove()
-		return err
-	}
 	b := new(leveldb.Batch)
 	b.Put(headKey, hb)
 	b.Put(snapshotKey, sb)
-	if err := s.write(b, true); err != nil {
-		s.close()
-		s.remove()
-		return err
-	}
-	return nil
+	return createDatabase(s.o, s.dir, b)
+}
+
+func (s *segment) exists() bool {
+	_, err := os.Stat(s.dir)
+	return !os.IsNotExist(err)
 }
 
 // remove deletes the folder, by a rename first: half a folder would look like damage.
