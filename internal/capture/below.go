@@ -34,12 +34,21 @@ func (c *Capture) PickUp(f *File, d record.Decision, mount, path string, skip bo
 	if err := c.pickUp(f, false); err != nil {
 		return err
 	}
+	f.mu.Lock()
 	c.noteFollow(f)
+	f.mu.Unlock()
 	return nil
 }
 
-// noteFollow has a file below the mount looked at until nobody can write to it.
+// noteFollow has a file below the mount looked at until nobody can write to it. A descriptor is kept, because the
+// file may be renamed or removed meanwhile. Called with File.mu held.
 func (c *Capture) noteFollow(f *File) {
+	if f.hold == nil {
+		var err error
+		if f.hold, err = f.below(os.O_RDONLY); err != nil {
+			return // gone: nobody can open it any more either
+		}
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !slices.Contains(c.follow, f) {
@@ -59,33 +68,48 @@ func (c *Capture) followBelow() {
 		}
 		if err != nil {
 			c.o.Logger.Error("file below the mount cannot be picked up", "path", f.name(), "error", err)
-		}
-		f.mu.Lock()
-		all := f.pick.Taken >= f.pick.Size
-		f.mu.Unlock()
-		if !busy && all || errors.Is(err, os.ErrNotExist) {
-			c.mu.Lock()
-			c.follow = slices.DeleteFunc(c.follow, func(o *File) bool { return o == f })
-			c.mu.Unlock()
+		} else if !busy {
+			c.unfollow(f)
 		}
 	}
 }
 
+// unfollow ends the following of a file that nobody else can write to and that is taken to its end.
+func (c *Capture) unfollow(f *File) {
+	f.pickMu.Lock()
+	defer f.pickMu.Unlock()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.pick.Taken < f.pick.Size && f.pickMeta != nil {
+		return
+	}
+	f.hold.Close() // read-only: nothing to lose
+	f.hold = nil
+	c.mu.Lock()
+	c.follow = slices.DeleteFunc(c.follow, func(o *File) bool { return o == f })
+	c.mu.Unlock()
+}
+
 // belowBusy asks the kernel whether a program holds the file below the mount open for writing.
 func (c *Capture) belowBusy(f *File) (bool, error) {
-	rd, err := f.below(os.O_RDONLY)
-	if err != nil {
-		return false, err
-	}
-	defer rd.Close()
-	if _, err := unix.FcntlInt(rd.Fd(), unix.F_SETLEASE, unix.F_RDLCK); err != nil {
+	fd := f.hold.Fd() // this goroutine alone closes it
+	if _, err := unix.FcntlInt(fd, unix.F_SETLEASE, unix.F_RDLCK); err != nil {
 		if errors.Is(err, unix.EAGAIN) {
 			return true, nil
 		}
 		return false, fmt.Errorf("lease %s below the mount: %w", f.name(), err)
 	}
-	_, err = unix.FcntlInt(rd.Fd(), unix.F_SETLEASE, unix.F_UNLCK)
+	_, err := unix.FcntlInt(fd, unix.F_SETLEASE, unix.F_UNLCK)
 	return false, err
+}
+
+// openBelow returns a reader of the file below, and what to call when done with it. Called with mu held.
+func (f *File) openBelow() (*os.File, func(), error) {
+	if f.hold != nil {
+		return f.hold, func() {}, nil
+	}
+	rd, err := f.below(os.O_RDONLY)
+	return rd, func() { rd.Close() }, err // read-only: nothing to lose
 }
 
 // take writes bytes from below the mount to the log and notes it under one lock, so that saved views never know
@@ -112,14 +136,14 @@ func (f *File) name() string {
 // lookBelow adds to the view what the file below the mount has that readers do not see yet. Called with mu held.
 func (f *File) lookBelow() error {
 	var st unix.Stat_t
-	rd, err := f.below(os.O_RDONLY)
+	rd, done, err := f.openBelow()
 	if err != nil {
 		if errors.Is(err, os.ErrNotExist) {
 			return nil
 		}
 		return fmt.Errorf("look at %s below the mount: %w", f.path, err)
 	}
-	defer rd.Close()
+	defer done()
 	if err := unix.Fstat(int(rd.Fd()), &st); err != nil {
 		return fmt.Errorf("look at %s below the mount: %w", f.path, err)
 	}
@@ -143,15 +167,16 @@ func (c *Capture) pickUp(f *File, all bool) error {
 	f.mu.Lock()
 	err := f.lookBelow()
 	todo, m := f.pick.Size-f.pick.Taken, f.pickMeta
-	f.mu.Unlock()
 	if err != nil || todo <= 0 || m == nil {
+		f.mu.Unlock()
 		return err
 	}
-	rd, err := f.below(os.O_RDONLY)
+	rd, done, err := f.openBelow()
+	f.mu.Unlock()
 	if err != nil {
 		return err
 	}
-	defer rd.Close()
+	defer done()
 	h, err := c.belowHandle(f, m)
 	if err != nil {
 		return err

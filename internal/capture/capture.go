@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"ftfuse/internal/record"
 )
 
@@ -58,6 +60,7 @@ type Capture struct {
 	bytesIn atomic.Int64 // write capture, bytes
 	use     usage
 	saved   atomic.Int64 // ns: when the views were last saved
+	saving  sync.Mutex   // one saveViews at a time; taken before File.mu
 	pass    pass         // the follower's own
 }
 
@@ -260,7 +263,20 @@ func (c *Capture) Close() error {
 			err = errors.Join(err, f.belowRd.Close())
 			f.belowRd = nil
 		}
+		if f.hold != nil {
+			err = errors.Join(err, f.hold.Close())
+			f.hold = nil
+		}
 		f.mu.Unlock()
 	}
 	return err
+}
+
+// KeyOf returns the key of a file whose statx asked for the basic fields and the birth time.
+func KeyOf(st *unix.Statx_t) record.FileKey {
+	k := record.FileKey{Dev: unix.Mkdev(st.Dev_major, st.Dev_minor), Ino: st.Ino}
+	if st.Mask&unix.STATX_BTIME != 0 {
+		k.Birth = st.Btime.Sec*1e9 + int64(st.Btime.Nsec)
+	}
+	return k
 }

@@ -28,6 +28,7 @@ type File struct {
 	refs     int                 // held by the mount
 	removed  bool
 	belowRd  *os.File         // open while patches lie below
+	hold     *os.File         // the file below, while others may write to it; closed under pickMu too
 	mapped   map[uint64]int64 // from the saved views: bytes of raw spools that the view has had
 	pickMeta *meta            // whose lines the file below holds; nil when they are not wanted
 	pick     pickup           // what of the file below has been taken

@@ -1,6 +1,7 @@
 package capture
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -24,6 +25,7 @@ type pass struct {
 	batch     []record.Chunk
 	bytes     int64
 	hot       map[*raw]*tail
+	order     []*raw // hot ones in the order of their opening: of two handles on one file, the earlier comes first
 	idle      map[*raw]*tail
 	segs      []*segment // in order of making
 	streams   map[uint64]*stream
@@ -92,11 +94,14 @@ func (c *Capture) turn(ctx context.Context, now time.Time) (busy bool) {
 	p := &c.pass
 	c.arrivals(now)
 	busy = c.readLog(ctx, now)
-	for r, t := range p.hot {
-		if c.readRaw(ctx, r, t, now) {
-			busy = true
+	order := p.order[:0]
+	for _, r := range p.order {
+		if t := p.hot[r]; t != nil {
+			busy = c.readRaw(ctx, r, t, now) || busy
+			order = append(order, r)
 		}
 	}
+	p.order = order
 	c.flushStreams(now)
 	c.put(ctx)
 	c.settle(now)
@@ -154,6 +159,9 @@ func (c *Capture) heat(r *raw, now time.Time) {
 	p.watch.forget(r)
 	t.grown, t.asked = now, now
 	p.hot[r] = t
+	if i, found := slices.BinarySearchFunc(p.order, r, func(a, b *raw) int { return cmp.Compare(a.id, b.id) }); !found {
+		p.order = slices.Insert(p.order, i, r)
+	}
 }
 
 // readRaw feeds what has been appended. busy says that it stopped before the end, for others to have their turn.

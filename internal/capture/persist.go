@@ -33,6 +33,8 @@ func (c *Capture) viewsPath() string { return filepath.Join(c.o.Dir, "views.json
 
 // saveViews writes what readers see of all files, and how far the files below the mount are taken.
 func (c *Capture) saveViews() error {
+	c.saving.Lock()
+	defer c.saving.Unlock()
 	all := savedViews{Saved: time.Now().UnixNano()}
 	c.mu.RLock()
 	files := make([]*File, 0, len(c.files))

@@ -151,7 +151,7 @@ func (s *segment) add(r row, p []byte) record.Extent {
 
 // next returns the next row that has not been seen, with its payload. Only the follower calls it.
 func (s *segment) next() (r row, p []byte, ok bool, err error) {
-	for (s.read+1)*rowSize <= len(s.imap) {
+	if (s.read+1)*rowSize <= len(s.imap) {
 		r, ok, torn := getRow(s.imap[s.read*rowSize : (s.read+1)*rowSize])
 		switch {
 		case torn, ok && int(r.off)+int(r.length) > len(s.dmap):

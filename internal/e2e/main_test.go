@@ -1,0 +1,59 @@
+package e2e
+
+import (
+	"fmt"
+	"math/rand"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+)
+
+// program is the real ftfuse, built for these tests; with the race detector when they have it.
+var program string
+
+func TestMain(m *testing.M) {
+	if os.Getenv("FTFUSE_WRITER") != "" {
+		os.Exit(writerMain(os.Args[1:]))
+	}
+	os.Exit(buildAndRun(m))
+}
+
+func buildAndRun(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "ftfuse-e2e")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	program = filepath.Join(dir, "ftfuse")
+	args := []string{"build", "-o", program}
+	if raceEnabled {
+		args = append(args, "-race")
+	}
+	if out, err := exec.Command("go", append(args, "ftfuse/cmd/ftfuse")...).CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "build ftfuse: %v\n%s", err, out)
+		return 1
+	}
+	return m.Run()
+}
+
+// soak multiplies the number of misfortunes: 1 unless FTFUSE_SOAK says more.
+func soak(n int) int {
+	if k, err := strconv.Atoi(os.Getenv("FTFUSE_SOAK")); err == nil && k > 0 {
+		return n * k
+	}
+	return n
+}
+
+// random returns a source whose seed is printed, and can be given again in FTFUSE_SEED.
+func random(t *testing.T) *rand.Rand {
+	seed := time.Now().UnixNano()
+	if v, err := strconv.ParseInt(os.Getenv("FTFUSE_SEED"), 10, 64); err == nil {
+		seed = v
+	}
+	t.Logf("seed: FTFUSE_SEED=%d", seed)
+	return rand.New(rand.NewSource(seed))
+}

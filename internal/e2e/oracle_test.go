@@ -1,0 +1,171 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"ftfuse/internal/control"
+)
+
+const plain = syscall.O_WRONLY | syscall.O_CREAT // without O_APPEND: write capture
+
+// loads starts writers of every kind on files of their own and on shared ones.
+func (s *site) loads(pause time.Duration, again bool) []*load {
+	var l []*load
+	for i := range 2 {
+		common := []string{"-pause", pause.String(), fmt.Sprintf("-again=%v", again)}
+		l = append(l,
+			s.load(fmt.Sprintf("open%d", i), fmt.Sprintf("open%d.log", i), common...),
+			s.load(fmt.Sprintf("shared%d", i), "shared.log", append(common, "-reopen", "50")...),
+			s.load(fmt.Sprintf("wc%d", i), "thread.wc", common...),
+		)
+	}
+	return append(l, s.load("flow", "flow.log", "-pause", pause.String(), fmt.Sprintf("-again=%v", again), "-flags", fmt.Sprint(plain)))
+}
+
+// settle ends the loads, waits until all has arrived, and asks the oracle.
+func (s *site) settle(l []*load) {
+	s.t.Helper()
+	for _, w := range l {
+		w.end(s.t)
+	}
+	s.drained()
+	for _, w := range l {
+		w.check(s.t, s.received(w.file))
+	}
+}
+
+// drained waits until nothing is queued or unseen.
+func (s *site) drained() {
+	s.t.Helper()
+	var st control.Status
+	s.until("the queue drains", 60*time.Second, func() bool {
+		st = s.status("sender")
+		if st.Sender == nil {
+			return false
+		}
+		var queued uint64
+		for _, f := range st.Sender.Flows {
+			queued += f.Queued.Bytes
+		}
+		unseen := uint64(0)
+		for _, m := range st.Sender.Mounts {
+			unseen += m.Unseen
+		}
+		if queued+unseen > 0 {
+			return false
+		}
+		time.Sleep(300 * time.Millisecond) // unseen is measured five times a second
+		again := s.status("sender")
+		return again.Sender != nil && fmt.Sprint(again.Sender.Flows) == fmt.Sprint(st.Sender.Flows)
+	})
+}
+
+// status asks a running side over its control socket.
+func (s *site) status(role string) control.Status {
+	s.t.Helper()
+	var st control.Status
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := control.Call(ctx, fmt.Sprintf("%s/%s.sock", s.dir, role), "GET", control.PathStatus, nil, &st); err != nil {
+		s.t.Logf("status of %s: %v", role, err)
+	}
+	return st
+}
+
+func TestOracle(t *testing.T) {
+	s := newSite(t)
+	s.startBoth()
+	l := s.loads(200*time.Microsecond, false)
+	time.Sleep(3 * time.Second) // the load itself
+	s.settle(l)
+	total := 0
+	for _, w := range l {
+		if len(w.failed)+len(w.other) > 0 {
+			t.Errorf("writer %s saw errors: %v %v", w.id, w.failed, w.other)
+		}
+		total += len(w.ok)
+	}
+	s.balance(total)
+	s.identities(l)
+}
+
+// balance holds the counters of both sides against each other and against what the writers wrote.
+func (s *site) balance(lines int) {
+	s.t.Helper()
+	var captured, delivered control.Count
+	for _, f := range s.status("sender").Sender.Flows {
+		if !f.Balanced() {
+			s.t.Errorf("flow %s: captured is not delivered + queued + filtered + dropped: %+v", f.Rule, f)
+		}
+		captured, delivered = captured.Plus(f.Captured), delivered.Plus(f.Delivered)
+	}
+	if captured != delivered || int(captured.Records) != lines {
+		s.t.Errorf("captured %+v, delivered %+v, writers wrote %d lines", captured, delivered, lines)
+	}
+	for _, o := range s.status("receiver").Receiver.Outputs {
+		if o.Written != captured {
+			s.t.Errorf("output %s wrote %+v, captured were %+v", o.Name, o.Written, captured)
+		}
+	}
+}
+
+type jsonLine struct {
+	Host   string `json:"host"`
+	Path   string `json:"path"`
+	Kind   string `json:"writer"`
+	PID    int    `json:"pid"`
+	TID    int    `json:"tid"`
+	UID    int    `json:"uid"`
+	Comm   string `json:"comm"`
+	Exe    string `json:"exe"`
+	Clock  string `json:"clock"`
+	Data   string `json:"data"`
+	BootID string `json:"boot_id"`
+}
+
+// identities holds every line's attributes against who really wrote it.
+func (s *site) identities(l []*load) {
+	s.t.Helper()
+	exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", os.Getpid()))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	byID := map[string]*load{}
+	for _, w := range l {
+		byID[w.id] = w
+	}
+	b, err := os.ReadFile(s.out + ".json/all.json")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	checked, wrong := 0, 0
+	for _, text := range strings.Split(strings.TrimSuffix(string(b), "\n"), "\n") {
+		var j jsonLine
+		if err := json.Unmarshal([]byte(text), &j); err != nil {
+			s.t.Fatalf("%v in %s", err, text)
+		}
+		id, _, _ := strings.Cut(j.Data, " ")
+		w := byID[id]
+		if w == nil {
+			s.t.Fatalf("line of nobody: %s", text)
+		}
+		kind, clock := "opener", "seen"
+		if w.file == "thread.wc" || w.file == "flow.log" {
+			kind, clock = "thread", "written"
+		}
+		checked++
+		if j.PID != w.cmd.Process.Pid || j.Exe != exe || j.Kind != kind || j.Clock != clock || j.Host != "sendhost" || j.Path != w.file || j.BootID == "" {
+			if wrong++; wrong < 4 {
+				s.t.Errorf("line of writer %s (pid %d) has attributes %s", id, w.cmd.Process.Pid, text)
+			}
+		}
+	}
+	s.t.Logf("%d lines have their writer's identity, %d not", checked-wrong, wrong)
+}

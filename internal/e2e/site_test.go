@@ -1,0 +1,313 @@
+package e2e
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// site is one sender and one receiver on this machine, with all their folders.
+type site struct {
+	t        *testing.T
+	dir      string
+	mnt      string // the mounted directory
+	out      string // base of the receiver's files
+	addr     string
+	sender   *daemon
+	receiver *daemon
+	senderX  string // more YAML for the sender
+	recvX    string // outputs of the receiver, if not the default
+	queueX   string // lines below queue:
+	rulesX   string // rules before the two that are always there
+	spool    string
+}
+
+const rotated = `["**/*.gz", "**/*.xz", "**/*.zst", "**/*.[0-9]", "**/*.[0-9][0-9]", "**/*-[0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9]", "**/*.[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*"]`
+
+func newSite(t *testing.T) *site {
+	t.Helper()
+	needRoot(t)
+	dir := t.TempDir()
+	s := &site{t: t, dir: dir, mnt: filepath.Join(dir, "mnt"), out: filepath.Join(dir, "out"), addr: freePort(t), spool: filepath.Join(dir, "spool")}
+	if err := os.Mkdir(s.mnt, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.end)
+	return s
+}
+
+// needRoot says why a test that mounts cannot run.
+func needRoot(t *testing.T) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("needs root: mounts a file system")
+	}
+	if _, err := os.Stat("/dev/fuse"); err != nil {
+		t.Skip("needs /dev/fuse: ", err)
+	}
+}
+
+// freePort returns an address of this machine that nobody listens on.
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+func (s *site) senderConfig() string {
+	return fmt.Sprintf(`host: %s
+state_dir: %s/sender
+spool_dir: %s
+control: {socket: %s/sender.sock}
+log: {level: debug, format: text}
+mounts:
+  - {name: log, path: %s}
+rules:
+%s
+  - {name: rotated, match: %s, send: false}
+  - {name: write, match: ["**/*.wc", "**/*.wc.*"], capture: write, target: main}
+  - {name: rest, match: ["**"], target: main}
+queue:
+  min_free: 0
+%s
+targets:
+  - {name: main, address: "%s", backoff: {min: 10ms, max: 200ms}}
+%s
+`, "sendhost", s.dir, s.spool, s.dir, s.mnt, s.rulesX, rotated, s.queueX, s.addr, s.senderX)
+}
+
+func (s *site) receiverConfig() string {
+	outputs := s.recvX
+	if outputs == "" {
+		outputs = fmt.Sprintf(`
+  - {name: files, base: %s, path: "{path}", format: raw}
+  - {name: json, base: %s.json, path: "all.json", format: json}`, s.out, s.out)
+	}
+	return fmt.Sprintf(`state_dir: %s/receiver
+control: {socket: %s/receiver.sock}
+log: {level: debug, format: text}
+listen: ["%s"]
+outputs:%s
+`, s.dir, s.dir, s.addr, outputs)
+}
+
+func (s *site) write(name, text string) string {
+	s.t.Helper()
+	path := filepath.Join(s.dir, name)
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		s.t.Fatal(err)
+	}
+	return path
+}
+
+// startSender starts the sender and waits until it serves its mount.
+func (s *site) startSender() {
+	s.t.Helper()
+	s.sender = s.start("sender", s.write("sender.yaml", s.senderConfig()))
+	s.until("the mount appears", 20*time.Second, func() bool {
+		var st unix.Statfs_t
+		return unix.Statfs(s.mnt, &st) == nil && st.Type == 0x65735546 || s.sender.ended() // FUSE_SUPER_MAGIC
+	})
+	if s.sender.ended() {
+		s.t.Fatalf("sender ended: %s", s.sender.log())
+	}
+}
+
+// startReceiver starts the receiver and waits until it listens.
+func (s *site) startReceiver() {
+	s.t.Helper()
+	s.receiver = s.start("receiver", s.write("receiver.yaml", s.receiverConfig()))
+	s.until("the receiver listens", 20*time.Second, func() bool {
+		c, err := net.Dial("tcp", s.addr)
+		if err == nil {
+			c.Close()
+		}
+		return err == nil || s.receiver.ended()
+	})
+	if s.receiver.ended() {
+		s.t.Fatalf("receiver ended: %s", s.receiver.log())
+	}
+}
+
+func (s *site) startBoth() {
+	s.t.Helper()
+	s.startReceiver()
+	s.startSender()
+}
+
+// until polls: what it waits for happens in other processes and in files.
+func (s *site) until(what string, limit time.Duration, ok func() bool) {
+	s.t.Helper()
+	end := time.Now().Add(limit)
+	for !ok() {
+		if time.Now().After(end) {
+			s.t.Fatalf("%s: not within %v\nsender: %s\nreceiver: %s", what, limit, s.sender.log(), s.receiver.log())
+		}
+		time.Sleep(3 * time.Millisecond)
+	}
+}
+
+// end stops both sides, orderly, and sees that nothing of them stays.
+func (s *site) end() {
+	for _, d := range []*daemon{s.sender, s.receiver} {
+		if d != nil && !d.ended() {
+			d.cmd.Process.Signal(syscall.SIGTERM)
+			select {
+			case <-d.done:
+			case <-time.After(30 * time.Second):
+				s.t.Errorf("%s does not stop: %s", d.name, d.log())
+				d.kill()
+			}
+		}
+	}
+	if s.t.Failed() && os.Getenv("FTFUSE_E2E_LOGS") != "" {
+		s.t.Logf("sender: %s\nreceiver: %s", s.sender.log(), s.receiver.log())
+	}
+	for range 10 {
+		if unix.Unmount(s.mnt, unix.MNT_DETACH) != nil {
+			break
+		}
+	}
+}
+
+// daemon is one process of ours.
+type daemon struct {
+	name string
+	cmd  *exec.Cmd
+	done chan struct{}
+	mu   sync.Mutex
+	text bytes.Buffer
+	err  error
+}
+
+func (d *daemon) Write(p []byte) (int, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.text.Write(p)
+}
+
+// log returns the end of what the process has said.
+func (d *daemon) log() string {
+	if d == nil {
+		return "(not started)"
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	b := d.text.Bytes()
+	return string(b[max(0, len(b)-6000):])
+}
+
+func (d *daemon) ended() bool {
+	select {
+	case <-d.done:
+		return true
+	default:
+		return false
+	}
+}
+
+func (d *daemon) kill() {
+	d.cmd.Process.Kill()
+	<-d.done
+}
+
+// stop asks the process to end and expects it to end well.
+func (d *daemon) stop(t *testing.T) {
+	t.Helper()
+	d.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-d.done:
+	case <-time.After(30 * time.Second):
+		t.Fatalf("%s does not stop: %s", d.name, d.log())
+	}
+	if d.err != nil {
+		t.Fatalf("%s ended with %v: %s", d.name, d.err, d.log())
+	}
+}
+
+func (s *site) start(role, config string) *daemon {
+	s.t.Helper()
+	d := &daemon{name: role, cmd: exec.Command(program, role, "--config", config), done: make(chan struct{})}
+	d.cmd.Stdout, d.cmd.Stderr = d, d
+	for _, e := range os.Environ() { // what these tests are told is nothing to the program
+		if !strings.HasPrefix(e, "FTFUSE_") {
+			d.cmd.Env = append(d.cmd.Env, e)
+		}
+	}
+	d.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := d.cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	go func() {
+		d.err = d.cmd.Wait()
+		if raced := strings.Contains(d.log(), "DATA RACE"); raced {
+			d.err = errors.Join(d.err, errors.New("data race"))
+		}
+		close(d.done)
+	}()
+	return d
+}
+
+// received returns one of the receiver's files, "" if it is not there.
+func (s *site) received(name string) string {
+	b, err := os.ReadFile(filepath.Join(s.out, name))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		s.t.Fatal(err)
+	}
+	return string(b)
+}
+
+// expect waits until a file of the receiver's is exactly want.
+func (s *site) expect(name, want string) {
+	s.t.Helper()
+	end := time.Now().Add(20 * time.Second)
+	for got := s.received(name); got != want; got = s.received(name) {
+		if time.Now().After(end) {
+			s.t.Fatalf("%s at the receiver: got %s, want %s\nsender: %s\nreceiver: %s", name, brief(got), brief(want), s.sender.log(), s.receiver.log())
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+func brief(s string) string {
+	if len(s) > 300 {
+		return fmt.Sprintf("%d bytes %q ... %q", len(s), s[:120], s[len(s)-120:])
+	}
+	return fmt.Sprintf("%q", s)
+}
+
+// sh runs a shell command in the mounted directory.
+func (s *site) sh(command string) string {
+	s.t.Helper()
+	c := exec.Command("sh", "-ec", command)
+	c.Dir = s.mnt
+	out, err := c.CombinedOutput()
+	if err != nil {
+		s.t.Fatalf("%s: %v: %s\nsender: %s", command, err, out, s.sender.log())
+	}
+	return string(out)
+}
+
+func readFile(t *testing.T, path string) string {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}

@@ -1,0 +1,235 @@
+package e2e
+
+import (
+	"bufio"
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// The writer is a process of its own: it writes numbered lines, one write(2) each, and says on its standard output
+// which it was told had been written ("ok N") and which failed ("no N errno"). A line that failed is never repeated:
+// it may arrive or not, but not twice.
+func writerMain(args []string) int {
+	fs := flag.NewFlagSet("writer", flag.ExitOnError)
+	path := fs.String("path", "", "file")
+	id := fs.String("id", "w", "name of the writer, first word of each line")
+	pause := fs.Duration("pause", 0, "between lines")
+	reopen := fs.Int("reopen", 0, "open anew after so many lines")
+	pad := fs.Int("pad", 100, "longest padding")
+	flags := fs.Int("flags", syscall.O_WRONLY|syscall.O_APPEND|syscall.O_CREAT, "of open")
+	again := fs.Bool("again", false, "after an error open again until it works")
+	if err := fs.Parse(args); err != nil {
+		return 2
+	}
+	stop := make(chan struct{})
+	go func() { // the parent closes standard input to end us
+		bufio.NewReader(os.Stdin).ReadByte()
+		close(stop)
+	}()
+	w := &writer{path: *path, id: *id, flags: *flags, again: *again, out: bufio.NewWriter(os.Stdout), stop: stop}
+	defer w.out.Flush()
+	rnd := rand.New(rand.NewSource(1))
+	for n := 1; ; n++ {
+		select {
+		case <-stop:
+			w.close()
+			return 0
+		default:
+		}
+		if *reopen > 0 && n%*reopen == 0 {
+			w.close()
+		}
+		w.line(n, rnd.Intn(*pad+1))
+		if *pause > 0 {
+			time.Sleep(*pause)
+		}
+	}
+}
+
+type writer struct {
+	path, id string
+	flags    int
+	again    bool
+	fd       int
+	out      *bufio.Writer
+	stop     chan struct{}
+}
+
+func (w *writer) line(n, pad int) {
+	if w.fd == 0 && !w.open(n) {
+		return
+	}
+	text := fmt.Sprintf("%s %d %s\n", w.id, n, strings.Repeat("x", pad))
+	got, err := syscall.Write(w.fd, []byte(text))
+	for err == nil && got < len(text) { // a full disk takes what fits; programs write the rest when they can
+		var more int
+		if more, err = syscall.Write(w.fd, []byte(text[got:])); err == syscall.ENOSPC && !w.stopped() {
+			time.Sleep(time.Millisecond)
+			err = nil
+			continue
+		}
+		got += max(more, 0)
+	}
+	if err == nil {
+		fmt.Fprintf(w.out, "ok %d\n", n)
+		return
+	}
+	fmt.Fprintf(w.out, "no %d %v\n", n, err)
+	w.close()
+}
+
+func (w *writer) stopped() bool {
+	select {
+	case <-w.stop:
+		return true
+	default:
+		return false
+	}
+}
+
+func (w *writer) open(n int) bool {
+	for {
+		fd, err := syscall.Open(w.path, w.flags|syscall.O_CLOEXEC, 0o644)
+		if err == nil {
+			w.fd = fd
+			return true
+		}
+		if !w.again {
+			fmt.Fprintf(w.out, "open %d %v\n", n, err)
+			return false
+		}
+		select {
+		case <-w.stop:
+			return false
+		case <-time.After(time.Millisecond):
+		}
+	}
+}
+
+func (w *writer) close() {
+	if w.fd != 0 {
+		if err := syscall.Close(w.fd); err != nil {
+			fmt.Fprintf(w.out, "close 0 %v\n", err)
+		}
+		w.fd = 0
+	}
+}
+
+// load is a writer process as its parent sees it.
+type load struct {
+	id     string
+	file   string // relative to the mount
+	cmd    *exec.Cmd
+	in     interface{ Close() error }
+	mu     sync.Mutex
+	ok     []int          // lines that write(2) has returned for
+	failed map[int]string // lines that failed
+	other  []string       // errors of open and close
+	done   chan struct{}
+}
+
+func (s *site) load(id, file string, args ...string) *load {
+	s.t.Helper()
+	l := &load{id: id, file: file, failed: map[int]string{}, done: make(chan struct{})}
+	l.cmd = exec.Command(os.Args[0], append([]string{"-path", s.mnt + "/" + file, "-id", id}, args...)...)
+	l.cmd.Env = append(os.Environ(), "FTFUSE_WRITER=1")
+	l.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	l.cmd.Stderr = os.Stderr
+	out, err := l.cmd.StdoutPipe()
+	if err == nil {
+		l.in, err = l.cmd.StdinPipe()
+	}
+	if err == nil {
+		err = l.cmd.Start()
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	go l.listen(bufio.NewScanner(out))
+	return l
+}
+
+func (l *load) listen(sc *bufio.Scanner) {
+	defer close(l.done)
+	for sc.Scan() {
+		word := strings.SplitN(sc.Text(), " ", 3)
+		n, _ := strconv.Atoi(word[1])
+		l.mu.Lock()
+		switch word[0] {
+		case "ok":
+			l.ok = append(l.ok, n)
+		case "no":
+			l.failed[n] = word[2]
+		default:
+			l.other = append(l.other, sc.Text())
+		}
+		l.mu.Unlock()
+	}
+}
+
+// end stops the writer and returns how many lines it wrote.
+func (l *load) end(t *testing.T) int {
+	t.Helper()
+	l.in.Close()
+	<-l.done
+	if err := l.cmd.Wait(); err != nil && !errors.Is(err, os.ErrClosed) {
+		t.Errorf("writer %s: %v", l.id, err)
+	}
+	return len(l.ok)
+}
+
+// check is the oracle: what write(2) returned for is in text once, in order; what failed is there at most once.
+func (l *load) check(t *testing.T, text string) {
+	t.Helper()
+	last, at := 0, map[int]int{}
+	for _, line := range strings.Split(text, "\n") {
+		word := strings.SplitN(line, " ", 3)
+		if word[0] != l.id {
+			continue
+		}
+		n, err := strconv.Atoi(word[1])
+		if err != nil || len(word) != 3 || strings.Trim(word[2], "x") != "" {
+			t.Errorf("writer %s: damaged line %q", l.id, line)
+			continue
+		}
+		at[n]++
+		if n <= last {
+			t.Errorf("writer %s: line %d after %d", l.id, n, last)
+		}
+		last = n
+	}
+	lost := 0
+	for _, n := range l.ok {
+		if at[n] == 0 {
+			if lost++; lost <= 5 {
+				t.Errorf("writer %s: line %d of %d is lost", l.id, n, len(l.ok))
+			}
+		}
+	}
+	for n, k := range at {
+		if k > 1 {
+			t.Errorf("writer %s: line %d came %d times", l.id, n, k)
+		}
+	}
+	if lost > 5 {
+		t.Errorf("writer %s: %d lines are lost in all", l.id, lost)
+	}
+}
+
+// arrived reports whether the last line that was written is at the receiver.
+func (s *site) arrived(l *load) bool {
+	if len(l.ok) == 0 {
+		return true
+	}
+	return strings.Contains(s.received(l.file), fmt.Sprintf("%s %d ", l.id, l.ok[len(l.ok)-1]))
+}

@@ -1,0 +1,166 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"ftfuse/internal/config"
+	"ftfuse/internal/control"
+	"ftfuse/internal/ingest"
+	"ftfuse/internal/ledger"
+	"ftfuse/internal/output"
+	"ftfuse/internal/record"
+)
+
+// receiver is a running receiver: what peers send goes from ingest to the outputs, each with its marks in the ledger.
+type receiver struct {
+	cfg     *config.Receiver
+	log     *slog.Logger
+	version string
+	since   time.Time
+
+	lock      *os.File
+	ledger    *ledger.Ledger
+	outputs   outputs
+	ingest    *ingest.Server
+	listeners []net.Listener
+	rates     rates
+}
+
+type outputs []*output.Output
+
+// Put hands chunks to every output. It succeeds when all have taken them; one that has them already drops them by
+// its own marks.
+func (o outputs) Put(ctx context.Context, chunks []record.Chunk) error {
+	var err error
+	for _, out := range o {
+		err = errors.Join(err, out.Put(ctx, chunks))
+	}
+	return err
+}
+
+// Mark returns how far every output holds a stream.
+func (o outputs) Mark(s record.Stream) record.Durable {
+	low := o[0].Mark(s)
+	for _, out := range o[1:] {
+		if m := out.Mark(s); m.Seq < low.Seq {
+			low = m
+		}
+	}
+	return low
+}
+
+// RunReceiver runs a receiver until ctx ends, then stops it in order. Every value from reopen closes and reopens the
+// output files. ready is called when it listens.
+func RunReceiver(ctx context.Context, cfg *config.Receiver, version string, log *slog.Logger, reopen <-chan struct{}, ready func()) (err error) {
+	r := &receiver{cfg: cfg, log: log, version: version, since: time.Now()}
+	defer func() { err = errors.Join(err, r.close()) }()
+	if err := r.open(); err != nil {
+		return err
+	}
+	sock, err := control.Listen(control.Socket{Path: cfg.Control.Socket, Mode: os.FileMode(cfg.Control.Mode), GID: int(cfg.Control.Group)})
+	if err != nil {
+		return err
+	}
+	parts := newStages()
+	for i, o := range r.outputs {
+		parts.start("output "+cfg.Outputs[i].Name, o.Run)
+	}
+	parts.start("control", func(ctx context.Context) error { return control.Serve(ctx, sock, r.handlers(), log) })
+	parts.start("reopening", func(ctx context.Context) error { return r.reopen(ctx, reopen) })
+	for _, l := range r.listeners {
+		parts.start("listen "+l.Addr().String(), func(ctx context.Context) error { return r.ingest.Serve(ctx, l) })
+	}
+	r.listeners = nil // Serve closes them
+	ready()
+	parts.wait(ctx)
+	return parts.stop()
+}
+
+func (r *receiver) open() error {
+	cfg := r.cfg
+	var err error
+	if r.lock, err = lockState(cfg.StateDir); err != nil {
+		return err
+	}
+	var past ledger.Report
+	if r.ledger, past, err = ledger.Open(ledger.Options{Dir: filepath.Join(cfg.StateDir, "ledger"), Logger: r.log.With("part", "ledger")}); err != nil {
+		return err
+	}
+	if past.Damage != "" {
+		r.log.Error("ledger was damaged: what follows may be delivered twice", "damage", past.Damage, "salvaged", past.Salvaged, "moved_to", past.Quarantine)
+	}
+	for _, c := range cfg.Outputs {
+		o, err := r.openOutput(c)
+		if err != nil {
+			return fmt.Errorf("output %s: %w", c.Name, err)
+		}
+		r.outputs = append(r.outputs, o)
+	}
+	l := cfg.Limits
+	r.ingest, err = ingest.New(ingest.Options{
+		Output: r.outputs, Logger: r.log.With("part", "ingest"), Connections: l.Connections, PerAddress: l.PerAddress,
+		Memory: int64(l.Memory), HandshakeTimeout: l.HandshakeTimeout, IdleTimeout: l.IdleTimeout, WriteTimeout: l.WriteTimeout,
+	})
+	if err != nil {
+		return err
+	}
+	for _, addr := range cfg.Listen {
+		ln, err := net.Listen("tcp", addr)
+		if err != nil {
+			return fmt.Errorf("listen on %s: %w", addr, err)
+		}
+		r.listeners = append(r.listeners, ln)
+	}
+	return nil
+}
+
+func (r *receiver) openOutput(c config.Output) (*output.Output, error) {
+	zone, err := config.Zone(c.TimeZone)
+	if err != nil {
+		return nil, err
+	}
+	return output.Open(output.Options{
+		Name: c.Name, Base: c.Base, Path: c.Path, Format: c.Format, Template: c.Template, TimeFormat: c.TimeFormat, Location: zone,
+		Rotate:   output.Rotate{Size: int64(c.Rotate.Size), Age: c.Rotate.Age, Keep: c.Rotate.Keep, KeepAge: c.Rotate.KeepAge, Compress: c.Rotate.Compress},
+		FileMode: os.FileMode(c.FileMode), DirMode: os.FileMode(c.DirMode), Disk: c.Durability == "disk",
+		Book: r.ledger.Book(c.Name), Logger: r.log.With("part", "output", "output", c.Name),
+	})
+}
+
+func (r *receiver) reopen(ctx context.Context, asked <-chan struct{}) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-asked:
+			for _, o := range r.outputs {
+				o.Reopen()
+			}
+			r.log.Info("output files are reopened")
+		}
+	}
+}
+
+func (r *receiver) close() error {
+	var err error
+	for _, l := range r.listeners {
+		err = errors.Join(err, l.Close())
+	}
+	for _, o := range r.outputs {
+		err = errors.Join(err, o.Close())
+	}
+	if r.ledger != nil {
+		err = errors.Join(err, r.ledger.Close())
+	}
+	if r.lock != nil {
+		err = errors.Join(err, r.lock.Close())
+	}
+	return err
+}

@@ -1,0 +1,281 @@
+package node
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"ftfuse/internal/capture"
+	"ftfuse/internal/config"
+	"ftfuse/internal/control"
+	"ftfuse/internal/identify"
+	"ftfuse/internal/mount"
+	"ftfuse/internal/queue"
+	"ftfuse/internal/record"
+	"ftfuse/internal/rules"
+	"ftfuse/internal/uplink"
+)
+
+// sender is a running sender: what is written goes from mounts to capture to queue to uplinks.
+type sender struct {
+	cfg     *config.Sender
+	log     *slog.Logger
+	version string
+	since   time.Time
+
+	lock    *os.File
+	source  *record.Source
+	rules   *rules.Matcher
+	ident   *identify.Reader
+	capture *capture.Capture
+	queue   *queue.Queue
+	mounts  []mounted
+	uplinks []peer
+	rates   rates
+
+	served chan struct{} // one for each mount that has been served once
+
+	mu    sync.Mutex        // guards state
+	state map[string]string // of each mount by name
+}
+
+type mounted struct {
+	name     string
+	existing string
+	root     int // the directory below
+	m        *mount.Mount
+}
+
+type peer struct {
+	target config.Target
+	up     *uplink.Uplink
+}
+
+// RunSender runs a sender until ctx ends, then stops it in order. ready is called when every mount is served.
+func RunSender(ctx context.Context, cfg *config.Sender, version string, log *slog.Logger, ready func()) (err error) {
+	s := &sender{cfg: cfg, log: log, version: version, since: time.Now(), state: map[string]string{}, served: make(chan struct{}, len(cfg.Mounts))}
+	defer func() { err = errors.Join(err, s.close()) }()
+	if err := s.open(); err != nil {
+		return err
+	}
+	parts := newStages()
+	parts.start("queue", s.queue.Run)
+	for _, p := range s.uplinks {
+		parts.start("uplink "+p.target.Name, p.up.Run)
+	}
+	parts.start("capture", s.capture.Run)
+	for _, m := range s.mounts {
+		s.setState(m.name, "starting")
+		parts.start("mount "+m.name, func(ctx context.Context) error { return s.serveMount(ctx, m) })
+		parts.start("pick-up "+m.name, func(ctx context.Context) error { return s.pickUp(ctx, m) })
+	}
+	sock, err := control.Listen(control.Socket{Path: cfg.Control.Socket, Mode: os.FileMode(cfg.Control.Mode), GID: int(cfg.Control.Group)})
+	if err != nil {
+		return errors.Join(err, parts.stop())
+	}
+	parts.start("control", func(ctx context.Context) error { return control.Serve(ctx, sock, s.handlers(), log) })
+	parts.start("readiness", func(ctx context.Context) error {
+		for range s.mounts {
+			select {
+			case <-s.served:
+			case <-ctx.Done():
+				return nil
+			}
+		}
+		ready()
+		return nil
+	})
+	parts.wait(ctx)
+	return parts.stop()
+}
+
+// open opens everything in the order of need. What it opens is closed by close, also when it fails half-way.
+func (s *sender) open() error {
+	cfg := s.cfg
+	var err error
+	if s.lock, err = lockState(cfg.StateDir); err != nil {
+		return err
+	}
+	id, err := senderID(cfg.StateDir)
+	if err != nil {
+		return err
+	}
+	if s.source, err = thisMachine(id, cfg.Host); err != nil {
+		return err
+	}
+	if s.rules, err = rules.New(cfg.RuleOptions()); err != nil {
+		return err
+	}
+	s.ident = identify.New(identify.Options{})
+	if err := s.openCustody(); err != nil {
+		return err
+	}
+	return errors.Join(s.openUplinks(), s.openMounts())
+}
+
+// openCustody opens spools and queue, each with what the other knows of the past.
+func (s *sender) openCustody() error {
+	cfg := s.cfg
+	var err error
+	s.capture, err = capture.New(capture.Options{
+		Dir: cfg.SpoolDir, Source: s.source, Sink: queueSink{s}, Refresh: s.ident.Refresh,
+		Logger: s.log.With("part", "capture"), MaxSize: int64(cfg.Queue.MaxSize), MinFree: int64(cfg.Queue.MinFree),
+		DropOldest: s.dropOldest, SegmentSize: int(min(cfg.Queue.SegmentSize/4, 16<<20)),
+	})
+	if err != nil {
+		return err
+	}
+	ages := expiry(cfg)
+	q, past, err := queue.Open(queue.Options{
+		Dir: cfg.Queue.Dir, Source: s.source, Durability: durability(cfg.Queue.Durability),
+		SegmentBytes: int64(cfg.Queue.SegmentSize), Snapshot: s.capture.Snapshot, Release: s.capture.Release,
+		Expire: func(rule string) time.Duration { return ages[rule] },
+		Wants:  wants(cfg), Logger: s.log.With("part", "queue"),
+	})
+	if err != nil {
+		return err
+	}
+	s.queue = q
+	if past.Quarantined != "" {
+		s.log.Error("queue was damaged", "lost_positions", past.Lost, "moved_to", past.Quarantined)
+	}
+	s.log.Info("queue opened", "clean", past.Clean, "epoch", past.Epoch, "took", past.Took)
+	for _, t := range cfg.Targets { // before anything is appended, so that every target gets all of it
+		if _, err := q.Cursor(t.Name); err != nil {
+			return err
+		}
+	}
+	return s.capture.Recover(capture.Recovery{Snapshot: past.Snapshot, Replay: past.Replay, Extents: past.Extents})
+}
+
+func (s *sender) openUplinks() error {
+	var instance [16]byte
+	rand.Read(instance[:]) // never fails (crypto/rand)
+	for _, t := range s.cfg.Targets {
+		cur, err := s.queue.Cursor(t.Name)
+		if err != nil {
+			return err
+		}
+		up, err := uplink.New(uplinkOptions(t, s, cur, instance))
+		if err != nil {
+			return fmt.Errorf("target %s: %w", t.Name, err)
+		}
+		s.uplinks = append(s.uplinks, peer{t, up})
+	}
+	return nil
+}
+
+func (s *sender) openMounts() error {
+	for _, c := range s.cfg.Mounts {
+		m, err := mount.Open(mount.Options{
+			Name: c.Name, Dir: c.Path, Umask: modeOrNil(c.Umask), UID: idOrNil(int(c.UID)), GID: idOrNil(int(c.GID)),
+			Capture: captureOf{s.capture, c.Name}, Decider: s.rules, Identifier: s.ident,
+			Ready: s.ready(c.Name), Logger: s.log.With("part", "mount"),
+		})
+		if err != nil {
+			return err
+		}
+		s.mounts = append(s.mounts, mounted{name: c.Name, existing: c.Existing, root: m.Below(), m: m})
+	}
+	return nil
+}
+
+// pickUp takes what lies below a mount.
+func (s *sender) pickUp(ctx context.Context, m mounted) error {
+	if err := s.pickUpBelow(ctx, m); err != nil && ctx.Err() == nil {
+		s.log.Error("what lies below the mount could not all be picked up", "mount", m.name, "error", err)
+	}
+	return nil
+}
+
+// serveMount serves one directory. A connection that breaks is replaced; an operator's umount is respected.
+func (s *sender) serveMount(ctx context.Context, m mounted) error {
+	for {
+		err := m.m.Serve(ctx)
+		if ctx.Err() != nil {
+			s.setState(m.name, "stopped")
+			return err
+		}
+		if err == nil {
+			s.setState(m.name, "unmounted by an operator")
+			s.log.Warn("unmounted by an operator; restart the sender to mount again", "mount", m.name)
+			return nil
+		}
+		s.setState(m.name, err.Error())
+		s.log.Error("mount ended, mounting again", "mount", m.name, "error", err)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// ready returns what a mount calls when it is served and visible.
+func (s *sender) ready(mount string) func() {
+	var once sync.Once
+	return func() {
+		s.setState(mount, "serving")
+		once.Do(func() { s.served <- struct{}{} })
+	}
+}
+
+func (s *sender) setState(mount, state string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.state[mount] = state
+}
+
+// close closes in reverse order of opening.
+func (s *sender) close() error {
+	var err error
+	for _, m := range s.mounts {
+		err = errors.Join(err, m.m.Close())
+	}
+	if s.queue != nil {
+		err = errors.Join(err, s.queue.Close())
+	}
+	if s.capture != nil {
+		err = errors.Join(err, s.capture.Close())
+	}
+	if s.lock != nil {
+		err = errors.Join(err, s.lock.Close())
+	}
+	return err
+}
+
+// queueSink breaks the circle between capture, which hands to the queue, and the queue, which asks for snapshots.
+type queueSink struct{ s *sender }
+
+func (q queueSink) Put(ctx context.Context, chunks []record.Chunk) error {
+	return q.s.queue.Put(ctx, chunks)
+}
+
+func (s *sender) dropOldest(n int64) (int64, error) { return s.queue.DropOldest(n, record.QueueFull) }
+
+// firstTime reports whether a mount has never been served before.
+func (s *sender) firstTime(mount string) (bool, error) {
+	_, err := os.Stat(s.markPath(mount))
+	if errors.Is(err, os.ErrNotExist) {
+		return true, nil
+	}
+	return false, err
+}
+
+// rememberMount notes that what was below a mount has been dealt with.
+func (s *sender) rememberMount(mount string) error {
+	if err := os.MkdirAll(filepath.Dir(s.markPath(mount)), 0o700); err != nil {
+		return err
+	}
+	return writeSynced(s.markPath(mount), time.Now().UTC().Format(time.RFC3339)+"\n")
+}
+
+func (s *sender) markPath(mount string) string {
+	return filepath.Join(s.cfg.StateDir, "mounts", mount)
+}

@@ -1,0 +1,67 @@
+package node
+
+import (
+	"context"
+	"net"
+	"time"
+
+	"ftfuse/internal/config"
+	"ftfuse/internal/queue"
+	"ftfuse/internal/record"
+	"ftfuse/internal/uplink"
+	"ftfuse/internal/wire"
+)
+
+// expiry returns the age at which each rule's data is dropped.
+func expiry(cfg *config.Sender) map[string]time.Duration {
+	ages := map[string]time.Duration{}
+	for _, r := range cfg.Rules {
+		ages[r.Name] = r.Expire
+	}
+	return ages
+}
+
+// wants says which target a rule's data is for. Data of a rule that is configured no more goes to every target.
+func wants(cfg *config.Sender) func(cursor, rule string) bool {
+	target := map[string]string{}
+	for _, r := range cfg.Rules {
+		target[r.Name] = r.Target
+	}
+	return func(cursor, rule string) bool {
+		t, known := target[rule]
+		return !known || t == cursor
+	}
+}
+
+func durability(s string) queue.Durability {
+	return map[string]queue.Durability{"memory": queue.Memory, "os": queue.OS, "disk": queue.Disk}[s]
+}
+
+func uplinkOptions(t config.Target, s *sender, b record.Backlog, instance [16]byte) uplink.Options {
+	var d net.Dialer
+	return uplink.Options{
+		Backlog: b, Store: s.capture, Epoch: s.queue.Epoch,
+		Dial:     func(ctx context.Context) (net.Conn, error) { return d.DialContext(ctx, "tcp", t.Address) },
+		Identity: uplink.Identity{Sender: s.source.Sender, Host: s.source.Host, BootID: s.source.BootID, Instance: instance},
+		Codec:    map[string]wire.Codec{"none": wire.None, "s2": wire.S2, "zstd": wire.Zstd}[t.Compression],
+		Window:   int64(t.Window), Batches: t.WindowBatches,
+		DialTimeout: t.Timeouts.Connect, WriteTimeout: t.Timeouts.Write, AckTimeout: t.Timeouts.Ack, DeadAfter: 3 * t.Keepalive,
+		BackOffMin: t.Backoff.Min, BackOffMax: t.Backoff.Max, Logger: s.log.With("part", "uplink", "target", t.Name),
+	}
+}
+
+func modeOrNil(m config.Mode) *uint32 {
+	if m == 0 {
+		return nil
+	}
+	v := uint32(m)
+	return &v
+}
+
+func idOrNil(id int) *uint32 {
+	if id == config.Keep {
+		return nil
+	}
+	v := uint32(id)
+	return &v
+}

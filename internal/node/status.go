@@ -1,0 +1,187 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"ftfuse/internal/control"
+	"ftfuse/internal/queue"
+)
+
+func (s *sender) handlers() control.Handlers {
+	return control.Handlers{
+		"GET " + control.PathStatus:  func(context.Context, url.Values, []byte) (any, error) { return s.status(), nil },
+		"GET " + control.PathExplain: func(_ context.Context, q url.Values, _ []byte) (any, error) { return s.explain(q.Get("path")) },
+	}
+}
+
+func (s *sender) status() control.Status {
+	now := time.Now()
+	st := control.Status{Role: "sender", Version: s.version, PID: os.Getpid(), Host: s.source.Host, Since: s.since, Now: now}
+	q := s.queue.Stats()
+	use := s.capture.Usage()
+	st.Sender = &control.SenderStatus{ID: s.source.Sender.String(), Mounts: s.mountStatus(), Flows: flows(q), Queue: s.queueStatus(q)}
+	for i := range st.Sender.Mounts {
+		st.Sender.Mounts[i].Spools, st.Sender.Mounts[i].Unseen = int(use.Spools), uint64(max(use.Unseen, 0))
+	}
+	for _, p := range s.uplinks {
+		st.Sender.Peers = append(st.Sender.Peers, s.peerStatus(p, now))
+	}
+	if use.Damaged > 0 {
+		st.Trouble = append(st.Trouble, fmt.Sprintf("%d damaged spools were set aside: look into the quarantine folder", use.Damaged))
+	}
+	return st
+}
+
+func (s *sender) mountStatus() []control.MountStatus {
+	var list []control.MountStatus
+	for _, m := range s.mounts {
+		s.mu.Lock()
+		ms := control.MountStatus{Name: m.name, Path: m.m.Dir(), State: s.state[m.name]}
+		s.mu.Unlock()
+		for _, o := range m.m.Stats().Opens {
+			ms.Opens = append(ms.Opens, control.OpenCount{Mode: o.Mode, Reason: o.Reason, Count: o.Count})
+		}
+		list = append(list, ms)
+	}
+	return list
+}
+
+func (s *sender) queueStatus(q queue.Stats) control.QueueStatus {
+	qs := control.QueueStatus{Bytes: q.Held, MaxSize: uint64(s.cfg.Queue.MaxSize), MinFree: uint64(s.cfg.Queue.MinFree), Epoch: q.Epoch, State: "ok"}
+	var st unix.Statfs_t
+	if unix.Statfs(s.cfg.StateDir, &st) == nil {
+		qs.DiskFree = st.Bavail * uint64(st.Bsize)
+	}
+	for _, c := range q.Cursors {
+		if !c.Oldest.IsZero() && (qs.Oldest.IsZero() || c.Oldest.Before(qs.Oldest)) {
+			qs.Oldest = c.Oldest
+		}
+	}
+	if s.capture.Usage().Disk > int64(s.cfg.Queue.MaxSize) || qs.DiskFree < qs.MinFree {
+		qs.State = "full"
+	}
+	return qs
+}
+
+func (s *sender) peerStatus(p peer, now time.Time) control.PeerStatus {
+	u := p.up.Status()
+	acked := control.Count{Bytes: u.AckedBytes}
+	bps, rps := s.rates.of(p.target.Name, acked, now)
+	return control.PeerStatus{Target: p.target.Name, Address: p.target.Address, State: u.State.String(), Since: u.Since, RTT: u.RTT,
+		Window: uint64(p.target.Window), InFlight: uint64(max(u.Bytes, 0)), Sent: control.Count{Bytes: u.SentBytes}, Acked: acked,
+		ByteRate: bps, RecordRate: rps, Reconnects: u.Connects, Error: u.LastError, ErrorAt: u.LastErrorAt}
+}
+
+// flows turns the queue's rows into what status shows.
+func flows(q queue.Stats) []control.Flow {
+	var list []control.Flow
+	for _, c := range q.Cursors {
+		for _, r := range c.Rules {
+			f := control.Flow{Rule: r.Rule, Target: c.Name, Captured: count(r.Captured), Delivered: count(r.Delivered),
+				Queued: count(r.Queued), Filtered: count(r.Filtered), Dropped: control.Drops{}}
+			for why, t := range r.Dropped {
+				f.Dropped[why] = count(t)
+			}
+			list = append(list, f)
+		}
+	}
+	return list
+}
+
+func count(t queue.Tally) control.Count {
+	return control.Count{Bytes: uint64(t.Bytes), Records: uint64(t.Records)}
+}
+
+// explain says what happens to a file, by its path on the machine.
+func (s *sender) explain(path string) (control.Explanation, error) {
+	dirs := map[string]string{}
+	for _, m := range s.mounts {
+		dirs[m.name] = m.m.Dir()
+	}
+	name, rest, ok := control.Below(dirs, path)
+	if !ok {
+		return control.Explanation{}, &control.Error{Status: 404, Text: fmt.Sprintf("%s is below no mount", path),
+			Hint: "give an absolute path below one of the mounts that `ftfuse status` lists"}
+	}
+	x := s.rules.Explain(name, rest)
+	d := x.Decision
+	e := control.Explanation{Mount: name, Path: rest, Rule: d.Rule, Why: d.Why, Send: d.Send, Capture: d.Capture.String(), Unit: d.Unit.String(),
+		MaxRecord: d.MaxRecord, MaxAge: d.MaxAge.String(), Readback: d.Readback, Expire: d.Expire.String(), WhenFull: d.WhenFull.String(),
+		Block: d.Block.String(), Target: d.Target, Live: true}
+	for _, c := range x.Candidates {
+		e.Candidates = append(e.Candidates, control.Candidate{Rule: c.Rule, Pattern: c.Pattern, Why: c.Why})
+	}
+	for _, m := range s.mounts {
+		if m.name == name {
+			mode, why := m.m.Choose(d, unix.O_WRONLY|unix.O_APPEND)
+			e.CaptureWhy = mode.String() + ": " + why
+		}
+	}
+	return e, nil
+}
+
+// rates turns counters into rates over the time between two looks, at least a second apart.
+type rates struct {
+	mu   sync.Mutex // guards last
+	last map[string]sample
+}
+
+type sample struct {
+	at       time.Time
+	count    control.Count
+	bps, rps float64
+}
+
+// of returns bytes and records per second of the counter called key.
+func (r *rates) of(key string, c control.Count, now time.Time) (bps, rps float64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.last == nil {
+		r.last = map[string]sample{}
+	}
+	l, known := r.last[key]
+	if !known {
+		r.last[key] = sample{at: now, count: c}
+		return 0, 0
+	}
+	if dt := now.Sub(l.at).Seconds(); dt >= 1 {
+		l = sample{now, c, max(0, float64(c.Bytes)-float64(l.count.Bytes)) / dt, max(0, float64(c.Records)-float64(l.count.Records)) / dt}
+		r.last[key] = l
+	}
+	return l.bps, l.rps
+}
+
+func (r *receiver) handlers() control.Handlers {
+	return control.Handlers{"GET " + control.PathStatus: func(context.Context, url.Values, []byte) (any, error) { return r.status(), nil }}
+}
+
+func (r *receiver) status() control.Status {
+	now := time.Now()
+	host, _ := os.Hostname() // "" is shown as such
+	in := r.ingest.Status()
+	st := control.Status{Role: "receiver", Version: r.version, PID: os.Getpid(), Host: host, Since: r.since, Now: now,
+		Receiver: &control.ReceiverStatus{Listen: r.cfg.Listen, Refused: in.Refused, Limit: uint64(r.cfg.Limits.Memory)}}
+	for _, p := range in.Peers {
+		key := p.Sender.String() + p.Address
+		got := control.Count{Bytes: p.Bytes}
+		bps, rps := r.rates.of(key, got, now)
+		st.Receiver.Peers = append(st.Receiver.Peers, control.SourceStatus{Sender: p.Sender.String(), Host: p.Host, Address: p.Address,
+			State: "connected", Since: p.Since, Epoch: p.Epoch, Received: got, Acked: control.Count{Bytes: p.StoredBytes},
+			Duplicates: control.Count{Bytes: p.DuplicateBytes}, ByteRate: bps, RecordRate: rps, Error: p.LastError})
+	}
+	for i, o := range r.outputs {
+		x := o.Stats()
+		st.Receiver.Outputs = append(st.Receiver.Outputs, control.OutputStatus{Name: r.cfg.Outputs[i].Name, Base: r.cfg.Outputs[i].Base,
+			Files: int(x.OpenFiles), Written: control.Count{Bytes: uint64(x.Bytes), Records: uint64(x.Records)}, FileBytes: uint64(x.Written),
+			Duplicates: uint64(x.Duplicates), Gaps: control.Drops{}, Unowned: uint64(x.Unowned), Uncertain: uint64(x.Uncertain),
+			Error: x.LastError, ErrorAt: x.LastErrorTime})
+	}
+	return st
+}
