@@ -1,0 +1,114 @@
+package uplink
+
+import (
+	"errors"
+	"fmt"
+
+	"ftfuse/internal/record"
+	"ftfuse/internal/wire"
+)
+
+// loader brings payload from spools into one buffer, reused from batch to batch, and verifies it.
+type loader struct {
+	store record.Store
+	buf   []byte
+}
+
+// bad says which chunk cannot be sent.
+type bad struct {
+	chunk *record.Chunk
+	err   error
+}
+
+func (b *bad) Error() string {
+	return fmt.Sprintf("read payload of chunk %d: %v", b.chunk.Seq, b.err)
+}
+func (b *bad) Unwrap() error { return b.err }
+
+// load gives every chunk its Data and checks it against CRC. Data is valid until the next load.
+func (l *loader) load(chunks []record.Chunk) error {
+	need := 0
+	for i := range chunks {
+		if len(chunks[i].Extents) > 0 {
+			need += int(chunks[i].Len)
+		}
+		if err := wire.Check(&chunks[i]); err != nil {
+			return &bad{&chunks[i], err}
+		}
+	}
+	if cap(l.buf) < need || cap(l.buf) > 2*(need+1<<20) {
+		l.buf = make([]byte, need+need/8) // a little more: the next batch may be a little larger
+	}
+	if err := l.readMerged(chunks, l.buf[:need]); err != nil {
+		if err := l.readEach(chunks, l.buf[:need]); err != nil {
+			return err
+		}
+	}
+	for i := range chunks {
+		c := &chunks[i]
+		if sum := record.CRC(c.Data); sum != c.CRC {
+			return &bad{c, fmt.Errorf("got checksum %08x, want %08x: %w", sum, c.CRC, record.ErrCorrupt)}
+		}
+	}
+	return nil
+}
+
+// readMerged reads extents that lie side by side, also of several chunks, by one call, and places Data. On an error
+// nobody knows which chunk it meant.
+func (l *loader) readMerged(chunks []record.Chunk, p []byte) error {
+	var run record.Extent
+	start, end := 0, 0
+	for i := range chunks {
+		c := &chunks[i]
+		if len(c.Extents) == 0 {
+			continue
+		}
+		c.Data = p[end : end+int(c.Len)]
+		for _, e := range c.Extents {
+			if end > start && e.Spool == run.Spool && e.Off == run.Off+int64(run.Len) && uint64(run.Len)+uint64(e.Len) <= record.MaxChunk {
+				run.Len += e.Len
+			} else {
+				if err := l.read(run, p[start:end]); err != nil {
+					return err
+				}
+				run, start = e, end
+			}
+			end += int(e.Len)
+		}
+	}
+	return l.read(run, p[start:end])
+}
+
+// readEach reads extent by extent, to find the chunk that fails.
+func (l *loader) readEach(chunks []record.Chunk, p []byte) error {
+	for i := range chunks {
+		c := &chunks[i]
+		for _, e := range c.Extents {
+			if err := l.read(e, p[:e.Len]); err != nil {
+				return &bad{c, err}
+			}
+			p = p[e.Len:]
+		}
+	}
+	return nil
+}
+
+func (l *loader) read(e record.Extent, p []byte) error {
+	if len(p) == 0 {
+		return nil
+	}
+	return l.store.ReadExtent(e, p)
+}
+
+// reasonOf says why err makes its chunk undeliverable; ok is false when another attempt may help.
+func reasonOf(err error) (why record.Reason, ok bool) {
+	switch {
+	case errors.Is(err, record.ErrGone):
+		return record.SpoolLost, true
+	case errors.Is(err, record.ErrCorrupt):
+		return record.Damaged, true
+	case errors.Is(err, record.ErrRefused):
+		return record.Refused, true
+	}
+	return record.Damaged, false
+}

@@ -1,0 +1,280 @@
+package uplink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"ftfuse/internal/record"
+	"ftfuse/internal/wire"
+)
+
+// maxTries is how often payload is read that fails with an error that may pass, before it counts as damaged.
+const maxTries = 5
+
+// send takes from the backlog and sends until nothing more is to be begun (nil) or something fails.
+func (s *session) send() error {
+	for {
+		limit := int64(s.u.o.Batch)
+		single := s.u.suspect.last != 0
+		if single {
+			limit = 1 // one entry: whatever is wrong is wrong with that
+		}
+		b, err := s.next(limit)
+		if s.giving.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if single && !s.u.suspect.holds(b.First) {
+			s.u.suspect = span{}
+		}
+		err = s.deliver(b, single)
+		var damage *bad
+		if errors.As(err, &damage) {
+			err = s.damaged(b, single, damage)
+		}
+		if s.giving.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// next is Backlog.Next. While the receiver holds more of the present epoch than the queue has shown, there must be more:
+// the receiver can only have it from there. If there is not, the queue is another one than it was.
+func (s *session) next(limit int64) (record.Batch, error) {
+	ctx := s.giving
+	if !s.resume.verified() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, s.u.o.VerifyTimeout)
+		defer cancel()
+	}
+	b, err := s.u.o.Backlog.Next(ctx, limit)
+	if err != nil && ctx.Err() != nil && s.giving.Err() == nil {
+		return b, s.resume.differs()
+	}
+	if err != nil {
+		return b, fmt.Errorf("next batch: %w", err)
+	}
+	return b, nil
+}
+
+// damaged deals with payload that cannot be read. The entry is dropped if it is known which one it is; otherwise the
+// positions are read again one by one.
+func (s *session) damaged(b record.Batch, single bool, damage *bad) error {
+	if err := s.empty(s.ctx); err != nil { // the queue rewinds to what is acknowledged
+		return err
+	}
+	s.resume.own = s.track.done()
+	if !single {
+		s.u.suspect = span{b.First, b.Last}
+		s.u.o.Backlog.Rewind()
+		return nil
+	}
+	why, sure := reasonOf(damage)
+	if s.u.tries[b.First]++; !sure && s.u.tries[b.First] < maxTries {
+		return damage // the next connection tries again, after a pause
+	}
+	if err := s.u.drop(span{b.First, b.Last}, why, damage); err != nil {
+		return err
+	}
+	s.u.o.Backlog.Rewind()
+	return nil
+}
+
+// deliver sends what the receiver lacks of b, in pieces that it takes, and notes all of b as under way.
+func (s *session) deliver(b record.Batch, single bool) error {
+	at := span{b.First, b.Last}
+	chunks := b.Chunks
+	for first := true; first || len(chunks) > 0; first = false {
+		skipped, err := s.skip(&chunks)
+		if err != nil {
+			return err
+		}
+		if skipped.chunks > 0 || len(chunks) == 0 {
+			skipped.span, skipped.single, skipped.whole = at, single, len(chunks) == 0
+			if err := s.settle(skipped); err != nil {
+				return err
+			}
+		}
+		if len(chunks) == 0 {
+			return nil
+		}
+		piece, rest := s.cut(chunks)
+		chunks = rest
+		if err := s.ship(piece, at, single, len(rest) == 0); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// skip passes over the chunks at the front that the receiver has.
+func (s *session) skip(chunks *[]record.Chunk) (piece, error) {
+	p := piece{number: s.number.Load()}
+	list := *chunks
+	for len(list) > 0 {
+		before := s.resume.own
+		send, err := s.resume.next(&list[0])
+		if err != nil {
+			return p, err
+		}
+		if send {
+			s.resume.own = before // cut goes over it again
+			break
+		}
+		p.chunks++
+		p.bytes += uint64(list[0].Len)
+		list = list[1:]
+	}
+	*chunks = list
+	p.mark = s.resume.own
+	s.u.status.skippedChunks.Add(p.chunks)
+	s.u.status.skippedBytes.Add(p.bytes)
+	return p, nil
+}
+
+// settle notes a skipped piece; with nothing under way before it, it is done at once.
+func (s *session) settle(p piece) error {
+	s.track.add(p)
+	s.track.hold(!s.resume.verified())
+	return s.commit(s.track.settle())
+}
+
+// cut splits off the longest run at the front that is to be sent and fits one batch, at least one chunk.
+func (s *session) cut(chunks []record.Chunk) (run, rest []record.Chunk) {
+	payload, head, marks := 0, 64, 0
+	for i := range chunks {
+		c := &chunks[i]
+		var before *record.Chunk
+		if i > 0 {
+			before = &chunks[i-1]
+		}
+		payload += int(c.Len)
+		head += headBound(c, before)
+		marks += len(c.Marks)
+		if i > 0 && (payload > s.u.o.Batch || marks > wire.MaxMarks || uint64(i) >= s.limits.Chunks || uint64(payload+head) > s.limits.Body) {
+			return chunks[:i], chunks[i:]
+		}
+		own := s.resume.own
+		if send, err := s.resume.next(c); err != nil || !send {
+			s.resume.own = own // skip comes to the same end, and acts upon it
+			return chunks[:i], chunks[i:]
+		}
+	}
+	return chunks, nil
+}
+
+// headBound is the most that a chunk adds to a head: its row, and its table lines unless it shares them with the chunk before.
+func headBound(c, before *record.Chunk) int {
+	n := 128 + 14*len(c.Marks)
+	if before == nil || before.Source != c.Source {
+		n += 64 + len(c.Source.Host) + len(c.Source.BootID)
+	}
+	if f := c.File; f != nil && (before == nil || before.File != f) {
+		n += 32 + len(f.Mount) + len(f.Path) + len(f.Rule)
+	}
+	if w := c.Writer; w != nil && (before == nil || before.Writer != w) {
+		n += 64 + len(w.Comm) + len(w.Exe) + len(w.Unit) + len(w.Container)
+	}
+	return n
+}
+
+// ship reads the payload of chunks and sends them as one batch, when there is room in the window.
+func (s *session) ship(chunks []record.Chunk, at span, single, whole bool) error {
+	if err := s.load.load(chunks); err != nil {
+		return err
+	}
+	codec := s.u.o.Codec
+	if s.limits.Codecs&(1<<codec) == 0 {
+		codec = wire.None
+	}
+	number := s.number.Load() + 1
+	frame, size, err := s.enc.Batch(number, chunks, codec)
+	if err != nil {
+		return fmt.Errorf("send: %w", err)
+	}
+	if err := s.room(int64(size)); err != nil {
+		return err
+	}
+	p := piece{number: number, sent: true, body: int64(size), chunks: uint64(len(chunks)), at: time.Now(), span: at, whole: whole, single: single, mark: s.resume.own}
+	for i := range chunks {
+		p.bytes += uint64(chunks[i].Len)
+	}
+	s.number.Store(number)
+	s.track.add(p) // before the write: the ACK may be quicker than its return
+	s.track.hold(!s.resume.verified())
+	n, err := s.writeBatch(frame)
+	if err != nil {
+		return s.broken(fmt.Errorf("send batch %d: %w", number, err))
+	}
+	s.u.status.sentBatches.Add(1)
+	s.u.status.sentChunks.Add(p.chunks)
+	s.u.status.sentBytes.Add(p.bytes)
+	s.u.status.wireBytes.Add(uint64(n))
+	return nil
+}
+
+func (s *session) writeBatch(frame net.Buffers) (int64, error) {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	if err := s.nc.SetWriteDeadline(time.Now().Add(s.u.o.WriteTimeout)); err != nil {
+		return 0, err
+	}
+	n, err := frame.WriteTo(s.nc)
+	s.wrote.Store(time.Now().UnixNano())
+	return n, err
+}
+
+// broken waits a moment after a failed write: the receiver's reason may lie in the socket, unread, and is worth more.
+func (s *session) broken(err error) error {
+	wait(s.ctx, time.Second)
+	return err
+}
+
+// room waits until a body of size may be under way. Being asked to stop ends the wait too: a batch that was not sent is not begun.
+func (s *session) room(size int64) error {
+	for !s.track.room(size) {
+		select {
+		case <-s.track.changed:
+		case <-s.giving.Done():
+			return s.cause(errHalted)
+		}
+	}
+	return nil
+}
+
+// errHalted is returned up to send, which then returns nil.
+var errHalted = errors.New("asked to stop")
+
+// empty waits until nothing is under way.
+func (s *session) empty(ctx context.Context) error {
+	for !s.track.empty() {
+		select {
+		case <-s.track.changed:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
+
+// drain waits for what is under way, at most StopTimeout, and says goodbye.
+func (s *session) drain() error {
+	s.u.status.set(Draining)
+	ctx, cancel := context.WithTimeout(s.ctx, s.u.o.StopTimeout)
+	defer cancel()
+	if err := s.empty(ctx); err != nil && s.ctx.Err() == nil {
+		s.u.o.Logger.Info("uplink: closed without the last acknowledgements", "waited", s.u.o.StopTimeout)
+	}
+	if s.ctx.Err() == nil {
+		_ = s.write(wire.Goaway{Code: wire.GoingDown, Text: "the sender stops"}) // a courtesy
+	}
+	return errDrained
+}
