@@ -16,7 +16,7 @@ type envTarget struct {
 }
 
 // environment reads FTFUSE_SECTION_KEY and FTFUSE_LIST_NAME_KEY. Names are those of the keys in upper case, with
-// _ for anything else. A variable that fits nothing is only doubtful, because other programs write
+// _ for anything else. An empty one counts as not set. A variable that fits nothing is only doubtful, because other programs write
 // into the environment too: Kubernetes gives FTFUSE_RECEIVER_PORT to every pod beside a service of that name.
 func (l *loader) environment(environ []string) {
 	targets := map[string][]envTarget{}
@@ -24,7 +24,7 @@ func (l *loader) environment(environ []string) {
 	known := slices.Sorted(maps.Keys(targets))
 	for _, e := range environ {
 		name, text, _ := strings.Cut(e, "=")
-		if !strings.HasPrefix(name, "FTFUSE_") || name == "FTFUSE_CONFIG" || name == "FTFUSE_CONFIG_JSON" {
+		if text == "" || !strings.HasPrefix(name, "FTFUSE_") || name == "FTFUSE_CONFIG" || name == "FTFUSE_CONFIG_JSON" {
 			continue
 		}
 		origin := Origin{Env: name}

@@ -123,7 +123,7 @@ func (l *loader) readFile(path string, main bool) {
 	if err != nil {
 		hint := ""
 		if main && os.IsNotExist(err) {
-			hint = "the defaults are in etc/ of the sources and /usr/share/doc/ftfuse; write them with `ftfuse config show --defaults`"
+			hint = "`ftfuse config show --defaults --role " + strings.ToLower(l.stack.root.Name()) + "` prints one to begin with"
 		}
 		l.problems = append(l.problems, Problem{Origin: Origin{File: path}, Text: "cannot read it: " + reason(err), Hint: hint})
 		return

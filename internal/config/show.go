@@ -11,8 +11,9 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Show writes the merged configuration as YAML that can be loaded again, each value with its origin as a comment.
-func (r *Report) Show(w io.Writer) error {
+// Show writes the merged configuration as YAML that can be loaded again, with the origin of each value as a comment if
+// that is wanted.
+func (r *Report) Show(w io.Writer, origins bool) error {
 	if r.resolved == nil {
 		return fmt.Errorf("show configuration: %w", ErrInvalid)
 	}
@@ -20,7 +21,7 @@ func (r *Report) Show(w io.Writer) error {
 	s.section(reflect.ValueOf(r.resolved).Elem(), "", "")
 	var out bytes.Buffer
 	for _, line := range s.lines {
-		if line.origin == "" {
+		if line.origin == "" || !origins {
 			fmt.Fprintln(&out, line.text)
 			continue
 		}

@@ -82,7 +82,7 @@ func TestDropInsAndEnvironment(t *testing.T) {
 func checkShown(t *testing.T, report *Report, file, dropIns string) {
 	t.Helper()
 	var b bytes.Buffer
-	if err := report.Show(&b); err != nil {
+	if err := report.Show(&b, true); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
@@ -104,7 +104,7 @@ func TestShownConfigurationLoadsAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	var b bytes.Buffer
-	if err := report.Show(&b); err != nil {
+	if err := report.Show(&b, true); err != nil {
 		t.Fatal(err)
 	}
 	write(t, dir+"/again.yaml", b.String())

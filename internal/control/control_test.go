@@ -169,7 +169,7 @@ func statuses() map[string]Status {
 		},
 	}
 	receiver.Receiver = &ReceiverStatus{
-		Listen: []string{"127.0.0.1:24747"}, Memory: 3 << 20, Limit: 256 << 20, Refused: map[string]uint64{"too many connections": 12},
+		Listen: []string{"127.0.0.1:24747"}, Memory: 3 << 20, Limit: 256 << 20, Refused: map[string]uint64{"too_many": 12, "slow": 1, "clone": 0},
 		Peers: []SourceStatus{{Host: "web1.example.net", Address: "10.0.0.7:51234", State: "connected", Since: ago(time.Minute), Received: Count{5e9, 4e7}, ByteRate: 4e5, RecordRate: 3e3}},
 		Outputs: []OutputStatus{{Name: "files", Base: "/var/log/ftfuse-received", Files: 12, Written: Count{5e9, 4e7}, FileBytes: 5e9,
 			Gaps: Drops{"expired": {1500, 15}}, Unowned: 77, Uncertain: 5, Error: "write: no space left on device", ErrorAt: ago(5 * time.Second)}},

@@ -155,8 +155,14 @@ func (p *printer) peers(peers []PeerStatus, now time.Time) {
 func (p *printer) receiver(s *ReceiverStatus, now time.Time) {
 	p.line(cell{fmt.Sprintf("listening on %s, holding %s of %s", strings.Join(s.Listen, ", "),
 		humanBytes(s.Memory), humanBytes(s.Limit)), dim})
+	var refused []string
 	for _, why := range slices.Sorted(maps.Keys(s.Refused)) {
-		p.line(cell{fmt.Sprintf("refused, %s: %s", plain(why), humanCount(s.Refused[why])), yellow})
+		if s.Refused[why] > 0 {
+			refused = append(refused, plain(why)+" "+humanCount(s.Refused[why]))
+		}
+	}
+	if len(refused) > 0 {
+		p.line(cell{"refused: " + strings.Join(refused, ", "), yellow})
 	}
 	p.line()
 	t := &table{head: []string{"SENDER", "STATE", ">FOR", ">RATE", ">RECEIVED", "ADDRESS"}}

@@ -1,0 +1,51 @@
+package main
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"ftfuse/internal/config"
+	"ftfuse/internal/node"
+)
+
+func newReceiver(t *terminal) *cobra.Command {
+	var file string
+	c := &cobra.Command{
+		Use:   "receiver [--config FILE]",
+		Short: "accept what senders deliver and write it to files",
+		Long: `Run a receiver: listen for senders, and append what they deliver to files, each line
+once. HUP makes it open its files anew, for a logrotate of its own.
+
+TERM and INT stop it in order within ` + stopLimit.String() + `; a second one stops it at once. Senders
+keep what has not been acknowledged.`,
+		Example: `  # with /etc/ftfuse/receiver.yaml
+  ftfuse receiver
+
+  # take what arrives from anywhere, into another directory
+  FTFUSE_LISTEN=:24747 FTFUSE_OUTPUTS_FILES_BASE=/srv/logs ftfuse receiver`,
+		Args: arguments(0, 0, ""),
+		RunE: func(c *cobra.Command, _ []string) error {
+			cfg, report, err := loadReceiver(t, file)
+			if err != nil {
+				return err
+			}
+			log := t.logger(cfg.Log)
+			logStart(log, "receiver", report)
+			return supervise(c.Context(), log, t.signals, stopLimit, func(ctx context.Context, hup <-chan struct{}, ready func()) error {
+				return node.RunReceiver(ctx, cfg, version, log, hup, ready)
+			})
+		},
+	}
+	configFlag(c, &file, config.RoleReceiver)
+	return c
+}
+
+// loadReceiver reads the configuration from file, or from where the environment or the default says.
+func loadReceiver(t *terminal, file string) (*config.Receiver, *config.Report, error) {
+	src, err := config.Locate(config.RoleReceiver, file, t.environ)
+	if err != nil {
+		return nil, nil, err
+	}
+	return config.LoadReceiver(src)
+}

@@ -1,0 +1,65 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/spf13/cobra"
+
+	"ftfuse/internal/config"
+	"ftfuse/internal/node"
+)
+
+func newSender(t *terminal) *cobra.Command {
+	var file string
+	c := &cobra.Command{
+		Use:   "sender [--config FILE]",
+		Short: "capture mounted directories and deliver what is written there",
+		Long: `Run a sender: mount the directories that the configuration names, capture what is
+written to files in them, and deliver it to receivers. Needs to be root, or to have
+CAP_SYS_ADMIN.
+
+TERM and INT stop it in order within ` + stopLimit.String() + `; a second one stops it at once. Nothing
+that was captured is lost either way: it stays queued on disk.`,
+		Example: `  # with /etc/ftfuse/sender.yaml
+  ftfuse sender
+
+  # with a file of one's own, and more to see
+  FTFUSE_LOG_LEVEL=debug ftfuse sender --config ./sender.yaml`,
+		Args: arguments(0, 0, ""),
+		RunE: func(c *cobra.Command, _ []string) error {
+			cfg, report, err := loadSender(t, file)
+			if err != nil {
+				return err
+			}
+			log := t.logger(cfg.Log)
+			logStart(log, "sender", report)
+			return supervise(c.Context(), log, t.signals, stopLimit, func(ctx context.Context, hup <-chan struct{}, ready func()) error {
+				return node.RunSender(ctx, cfg, version, log, ready)
+			})
+		},
+	}
+	configFlag(c, &file, config.RoleSender)
+	return c
+}
+
+func configFlag(c *cobra.Command, file *string, role config.Role) {
+	c.Flags().StringVarP(file, "config", "c", "", "configuration `FILE` (default "+config.DefaultFile(role)+")")
+}
+
+// loadSender reads the configuration from file, or from where the environment or the default says.
+func loadSender(t *terminal, file string) (*config.Sender, *config.Report, error) {
+	src, err := config.Locate(config.RoleSender, file, t.environ)
+	if err != nil {
+		return nil, nil, err
+	}
+	return config.LoadSender(src)
+}
+
+// logStart says with what a daemon starts, and what is doubtful about it.
+func logStart(log *slog.Logger, role string, report *config.Report) {
+	log.Info("starting "+role, "version", version, "commit", commit, "files", report.Files)
+	for _, w := range report.Warnings {
+		log.Warn(w.Error(), "hint", w.Hint)
+	}
+}

@@ -1,0 +1,196 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"ftfuse/internal/config"
+	"ftfuse/internal/control"
+)
+
+func newStatus(t *terminal) *cobra.Command {
+	var file, role string
+	var asJSON bool
+	var watch time.Duration
+	c := &cobra.Command{
+		Use:   "status [--json] [--watch[=TIME]]",
+		Short: "show what has been captured, delivered, queued and dropped",
+		Long: `Ask the running sender and receiver of this machine what they are doing. For every rule
+and target, captured = delivered + queued + filtered + dropped holds at any moment.
+
+A number of bytes is followed by the number of records in them.`,
+		Example: `  ftfuse status
+  ftfuse status --watch
+  ftfuse status --json | jq '.sender.queue.bytes'`,
+		Args: arguments(0, 0, ""),
+		RunE: func(c *cobra.Command, _ []string) error {
+			sockets, err := controlSockets(t, file, role)
+			if err != nil {
+				return err
+			}
+			show := func(w io.Writer) error { return showStatus(c.Context(), sockets, w, t.style(), asJSON) }
+			if !c.Flags().Changed("watch") {
+				return show(t.out)
+			}
+			return repeat(c.Context(), t, watch, show)
+		},
+	}
+	c.Flags().StringVarP(&file, "config", "c", "", "configuration `FILE` that names the control socket")
+	roleFlag(c, &role)
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON, one object for each process")
+	c.Flags().DurationVarP(&watch, "watch", "w", 2*time.Second, "again and again, every `TIME`")
+	c.Flags().Lookup("watch").NoOptDefVal = "2s"
+	return c
+}
+
+// socket is a place where a sender or receiver may answer.
+type socket struct {
+	path   string
+	wanted bool // it is an error if nobody answers
+}
+
+// controlSockets finds out whom to ask. A configuration with mistakes does not keep anybody from looking: the process
+// that runs has an older one, at the usual place.
+func controlSockets(t *terminal, file, role string) ([]socket, error) {
+	if file != "" {
+		list, err := configurations(t, []string{file}, role)
+		if err != nil {
+			return nil, err
+		}
+		path, err := socketOf(list[0])
+		return []socket{{path, true}}, err
+	}
+	var sockets []socket
+	for _, r := range []config.Role{config.RoleSender, config.RoleReceiver} {
+		if role != "" && role != string(r) {
+			continue
+		}
+		src, err := config.Locate(r, "", t.environ)
+		if err != nil {
+			return nil, err
+		}
+		path, err := socketOf(configuration{r, src})
+		if err != nil {
+			path = usualSocket(r)
+		}
+		sockets = append(sockets, socket{path, role != ""})
+	}
+	if len(sockets) == 0 {
+		return nil, usageError{fmt.Errorf("--role: got %q, want sender or receiver", role), "ftfuse status"}
+	}
+	return sockets, nil
+}
+
+func socketOf(c configuration) (string, error) {
+	if c.role == config.RoleReceiver {
+		cfg, _, err := config.LoadReceiver(c.src)
+		if err != nil {
+			return "", err
+		}
+		return cfg.Control.Socket, nil
+	}
+	cfg, _, err := config.LoadSender(c.src)
+	if err != nil {
+		return "", err
+	}
+	return cfg.Control.Socket, nil
+}
+
+func usualSocket(r config.Role) string {
+	if r == config.RoleReceiver {
+		return config.DefaultReceiver().Control.Socket
+	}
+	return config.DefaultSender().Control.Socket
+}
+
+// showStatus prints the status of everybody who answers.
+func showStatus(ctx context.Context, sockets []socket, w io.Writer, style control.Style, asJSON bool) error {
+	ctx, cancel := context.WithTimeout(ctx, askLimit)
+	defer cancel()
+	answered := 0
+	var silent []string
+	for _, s := range sockets {
+		var raw json.RawMessage
+		err := control.Call(ctx, s.path, http.MethodGet, control.PathStatus, nil, &raw)
+		if errors.Is(err, control.ErrNotRunning) && !s.wanted {
+			silent = append(silent, s.path)
+			continue
+		}
+		if errors.Is(err, fs.ErrPermission) {
+			return exitError{err, exitPermission, "run it as root, or as a member of the socket's group (control.group)"}
+		}
+		if err != nil {
+			return err
+		}
+		if answered++; answered > 1 && !asJSON {
+			fmt.Fprintln(w)
+		}
+		if err := printStatus(w, raw, style, asJSON); err != nil {
+			return err
+		}
+	}
+	if answered == 0 {
+		return fmt.Errorf("%w on %s", control.ErrNotRunning, strings.Join(silent, " and "))
+	}
+	return nil
+}
+
+func printStatus(w io.Writer, raw json.RawMessage, style control.Style, asJSON bool) error {
+	if asJSON {
+		var b bytes.Buffer
+		if err := json.Indent(&b, raw, "", "  "); err != nil {
+			return err
+		}
+		_, err := fmt.Fprintln(w, b.String())
+		return err
+	}
+	var s control.Status
+	if err := json.Unmarshal(raw, &s); err != nil {
+		return fmt.Errorf("read status: %w", err)
+	}
+	return s.Print(w, style)
+}
+
+// repeat shows again and again until a signal ends it. On a terminal each one takes the place of the last.
+func repeat(ctx context.Context, t *terminal, every time.Duration, show func(io.Writer) error) error {
+	if every < 100*time.Millisecond {
+		return usageError{fmt.Errorf("--watch: got %s, want at least 100ms", every), "ftfuse status"}
+	}
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		var b bytes.Buffer
+		if err := show(&b); err != nil && !errors.Is(err, control.ErrNotRunning) {
+			return err
+		} else if err != nil {
+			fmt.Fprintf(&b, "%v\n", err) // it may be restarting
+		}
+		if isTerminal(t.out) {
+			b = *bytes.NewBuffer(append([]byte("\x1b[H\x1b[J"), b.Bytes()...))
+		}
+		if _, err := t.out.Write(b.Bytes()); err != nil {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case s := <-t.signals:
+			if s == os.Interrupt {
+				return nil
+			}
+			return exitError{fmt.Errorf("stopped by signal %s", s), exitFailed, ""}
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"fmt"
+	"runtime"
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+)
+
+// Set by the linker: -ldflags "-X main.version=... -X main.commit=...". Without, what the toolchain recorded.
+var (
+	version = recorded("")
+	commit  = recorded("vcs.revision")
+)
+
+// recorded returns a setting of the build, "" meaning the module's version.
+func recorded(setting string) string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	if setting == "" {
+		if info.Main.Version == "" {
+			return "(devel)"
+		}
+		return info.Main.Version
+	}
+	for _, s := range info.Settings {
+		if s.Key == setting {
+			return s.Value[:min(12, len(s.Value))]
+		}
+	}
+	return "unknown"
+}
+
+func newVersion(t *terminal) *cobra.Command {
+	return &cobra.Command{
+		Use:     "version",
+		Short:   "print the version, and what this kernel makes possible",
+		Example: "  ftfuse version",
+		Args:    arguments(0, 0, ""),
+		RunE: func(*cobra.Command, []string) error {
+			release := kernelRelease()
+			open := "not possible: needs Linux 6.9, every write goes through the sender"
+			if hasPassthrough(release) {
+				open = "possible (FUSE passthrough, Linux 6.9)"
+			}
+			_, err := fmt.Fprintf(t.out, "ftfuse %s\ncommit       %s\nbuilt with   %s for %s/%s\nkernel       %s\nopen capture %s\n",
+				version, commit, runtime.Version(), runtime.GOOS, runtime.GOARCH, release, open)
+			return err
+		},
+	}
+}
+
+// kernelRelease is what uname -r prints.
+func kernelRelease() string {
+	var u unix.Utsname
+	if err := unix.Uname(&u); err != nil {
+		return "unknown"
+	}
+	return unix.ByteSliceToString(u.Release[:])
+}
+
+// hasPassthrough reports whether a kernel release has FUSE passthrough, which came with 6.9.
+func hasPassthrough(release string) bool {
+	var major, minor int
+	if n, _ := fmt.Sscanf(release, "%d.%d", &major, &minor); n < 2 {
+		return false
+	}
+	return major > 6 || major == 6 && minor >= 9
+}

@@ -1,0 +1,87 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"golang.org/x/term"
+
+	"ftfuse/internal/config"
+	"ftfuse/internal/control"
+)
+
+// What people read is in one voice: `ftfuse: error: ...`, lower case, no full stop, then `hint: ...` with what to
+// type. What programs read goes to standard output and never to standard error.
+
+// fail says what went wrong. Of a configuration it says every mistake.
+func (t *terminal) fail(err error) {
+	var problems config.Problems
+	if errors.As(err, &problems) {
+		t.problems(problems)
+		return
+	}
+	t.say("error", red, err.Error(), hintFor(err))
+}
+
+func (t *terminal) problems(list config.Problems) {
+	for _, p := range list {
+		kind, colour := "error", red
+		if p.Warning {
+			kind, colour = "warning", yellow
+		}
+		t.say(kind, colour, p.Error(), p.Hint)
+	}
+}
+
+const (
+	red    = "\x1b[31m"
+	yellow = "\x1b[33m"
+	dim    = "\x1b[2m"
+	reset  = "\x1b[0m"
+)
+
+func (t *terminal) say(kind, colour, text, hint string) {
+	text = strings.TrimRight(text, "\n")
+	if t.colourful(t.err) {
+		kind = colour + kind + reset
+	}
+	fmt.Fprintf(t.err, "ftfuse: %s: %s\n", kind, text)
+	if hint != "" {
+		fmt.Fprintf(t.err, "hint: %s\n", hint)
+	}
+}
+
+// isTerminal reports whether w is a terminal.
+func isTerminal(w any) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// colourful reports whether w takes colours: a terminal that can, of a person who did not say NO_COLOR
+// (https://no-color.org).
+func (t *terminal) colourful(w io.Writer) bool {
+	return isTerminal(w) && t.getenv("NO_COLOR") == "" && t.getenv("TERM") != "dumb"
+}
+
+func (t *terminal) getenv(name string) string {
+	i := slices.IndexFunc(t.environ, func(e string) bool { return strings.HasPrefix(e, name+"=") })
+	if i < 0 {
+		return ""
+	}
+	return t.environ[i][len(name)+1:]
+}
+
+// style says how tables are printed on standard output.
+func (t *terminal) style() control.Style {
+	s := control.Style{Colour: t.colourful(t.out)}
+	if f, ok := t.out.(*os.File); ok {
+		if width, _, err := term.GetSize(int(f.Fd())); err == nil {
+			s.Width = width
+		}
+	}
+	return s
+}
