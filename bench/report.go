@@ -117,11 +117,12 @@ func model() string {
 }
 
 func fileSystem(ctx context.Context, path string) string {
-	out, err := exec.CommandContext(ctx, "stat", "-f", "-c", "%T", path).Output()
-	if err != nil {
+	out, err := exec.CommandContext(ctx, "findmnt", "-n", "-o", "FSTYPE", "-T", path).Output()
+	if err != nil || len(out) == 0 {
 		return "unknown"
 	}
-	return strings.TrimSpace(string(out))
+	lines := strings.Fields(string(out)) // one for each mount on top of the other; the last is seen
+	return lines[len(lines)-1]
 }
 
 // number prints three figures that matter, with commas between thousands.

@@ -18,6 +18,7 @@ dir=$(mktemp -d /tmp/ftfuse-demo.XXXXXX) || exit 1
 ftfuse=$PWD/bin/ftfuse
 log=$dir/log
 arrived=$dir/received/all.json
+port=$((20000 + $$ % 10000)) # below the range that the kernel gives to clients
 sender='' receiver='' nginx='' tail=''
 
 # stop PID: ends one program of the demo and waits, by force after five seconds.
@@ -48,16 +49,15 @@ trap cleanup EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-# await WHAT PROGRAM COMMAND...: until the command succeeds, ten seconds at most.
+# await WHAT PROGRAM PID COMMAND...: until the command succeeds, as long as the program runs, five seconds at most.
 await() {
-	what=$1 program=$2
-	shift 2
-	n=0
+	what=$1 program=$2 pid=$3
+	shift 3
+	limit=$(($(date +%s) + 5))
 	until "$@" >/dev/null 2>&1; do
-		n=$((n + 1))
-		if [ $n -gt 100 ]; then
+		if ! kill -0 "$pid" 2>/dev/null || [ "$(date +%s)" -gt "$limit" ]; then
 			cat "$dir/$program.log" >&2
-			fail "no $what within 10 s"
+			fail "no $what; the $program said what stands above"
 		fi
 		sleep 0.1
 	done
@@ -72,7 +72,7 @@ mkdir "$log" "$dir/received"
 cat >"$dir/receiver.yaml" <<EOF
 state_dir: $dir/receiver
 control: {socket: $dir/receiver.sock}
-listen: ["unix:$dir/wire.sock"]
+listen: ["127.0.0.1:$port"]
 outputs:
   - {name: all, base: $dir/received, path: all.json, format: json}
 EOF
@@ -81,18 +81,19 @@ state_dir: $dir/sender
 control: {socket: $dir/sender.sock}
 mounts:
   - {name: demo, path: $log}
-queue: {max_size: 64MiB, min_free: 0}
+queue: {max_size: 256MiB, min_free: 0}
 targets:
-  - {name: default, address: "unix:$dir/wire.sock"}
+  - {name: default, address: "127.0.0.1:$port"}
 EOF
 
+# setsid: Ctrl-C reaches this script only, which then stops the programs in order.
 say "A receiver that writes JSON, and a sender that mounts $log"
-"$ftfuse" receiver --config "$dir/receiver.yaml" >"$dir/receiver.log" 2>&1 &
+setsid "$ftfuse" receiver --config "$dir/receiver.yaml" >"$dir/receiver.log" 2>&1 &
 receiver=$!
-await "receiver" receiver "$ftfuse" status --socket "$dir/receiver.sock"
-"$ftfuse" sender --config "$dir/sender.yaml" >"$dir/sender.log" 2>&1 &
+await "receiver" receiver "$receiver" "$ftfuse" status --config "$dir/receiver.yaml" --role receiver
+setsid "$ftfuse" sender --config "$dir/sender.yaml" >"$dir/sender.log" 2>&1 &
 sender=$!
-await "mount at $log" sender mountpoint -q "$log"
+await "mount at $log" sender "$sender" mountpoint -q "$log"
 echo "ready"
 
 wanted=8
@@ -116,9 +117,9 @@ http {
 	}
 }
 EOF
-	nginx -c "$dir/nginx.conf" >>"$dir/nginx.log" 2>&1 &
+	setsid nginx -c "$dir/nginx.conf" >>"$dir/nginx.log" 2>&1 &
 	nginx=$!
-	await "nginx" nginx test -S "$dir/nginx.sock"
+	await "nginx" nginx "$nginx" test -S "$dir/nginx.sock"
 	for page in / /one /two /three /four /five; do
 		curl -s -o "$dir/page" --unix-socket "$dir/nginx.sock" "http://demo$page" || fail "nginx did not answer"
 	done
@@ -138,7 +139,7 @@ EOF
 say "What arrived (open capture names the opener, write capture the thread):"
 tail -n +1 -F "$arrived" 2>/dev/null &
 tail=$!
-await "$wanted lines at the receiver" sender lines "$wanted"
+await "$wanted lines at the receiver" sender "$sender" lines "$wanted"
 sleep 0.5 # for the eye: tail prints what it has
 stop "$tail"
 tail=''
@@ -146,7 +147,7 @@ got=$(wc -l <"$arrived")
 [ "$got" -eq "$wanted" ] || fail "got $got lines, want $wanted"
 
 say "The sender's counters"
-"$ftfuse" status --socket "$dir/sender.sock" || fail "no status"
+"$ftfuse" status --config "$dir/sender.yaml" --role sender || fail "no status"
 say "The receiver's counters"
-"$ftfuse" status --socket "$dir/receiver.sock" || fail "no status"
+"$ftfuse" status --config "$dir/receiver.yaml" --role receiver || fail "no status"
 say "$got lines written, $got arrived, each once; everything is cleaned up now"
