@@ -23,42 +23,118 @@ func (q *Queue) mend(pos uint64, cause error) error {
 
 // missing opens s again and turns its holes into gaps. Called with writing held.
 func (q *Queue) missing(s *segment) error {
-	from, end := s.first, q.last
 	q.mu.Lock()
-	newest := s == q.segs[len(q.segs)-1]
-	for i := range q.segs[:len(q.segs)-1] {
-		if q.segs[i] == s {
-			end = q.segs[i+1].first - 1
-		}
+	all := span{First: s.first, Last: q.last, Seqs: [2]uint64{0, q.seq}}
+	i := slices.Index(q.segs, s)
+	var before, after *segment
+	if i > 0 {
+		before = q.segs[i-1]
+	}
+	if i+1 < len(q.segs) {
+		after = q.segs[i+1]
+		all.Last = after.first - 1
 	}
 	q.mu.Unlock()
+	if i < 0 || all.First > all.Last {
+		return nil // removed since
+	}
 	s.close()
 	var err error
-	if newest {
+	if after == nil {
 		err = s.open(openExisting)
+	} else if h, _, found, err := after.head(); err == nil && found {
+		all.Seqs[1] = h.Seq
 	}
-	holes := []span(nil)
-	if err == nil && from <= end {
-		holes, err = q.findHoles(s, from, end)
+	all.Seqs[0] = s.seqBefore(before) + 1
+	var holes []span
+	if err == nil {
+		holes, err = s.holes(all)
 	}
 	if err != nil && damaged(err) {
-		if newest {
-			err = q.rescue(s, err)
-		} else {
-			err = q.rescueOld(s, err)
+		if holes, err = q.rescueAndLook(s, all, after == nil, err); err != nil {
+			return err
 		}
-		if err == nil {
-			if holes, err = q.findHoles(s, from, end); err != nil && !newest {
-				holes, err = []span{{First: from, Last: end}}, nil // nothing is left
-				q.removeSegments([]*segment{s})
-			}
-		}
-		q.rotateDue.Store(true)
 	}
 	if err != nil {
 		return err
 	}
 	return q.addHoles(holes)
+}
+
+// rescueAndLook salvages s and returns what is missing then.
+func (q *Queue) rescueAndLook(s *segment, all span, newest bool, cause error) (holes []span, err error) {
+	q.rotateDue.Store(true)
+	if newest {
+		if err = q.rescue(s, cause); err != nil {
+			return nil, err
+		}
+		return s.holes(all)
+	}
+	if err = q.rescueOld(s, cause); err != nil {
+		return nil, err
+	}
+	if !s.exists() {
+		q.removeSegments([]*segment{s})
+		return []span{all}, nil
+	}
+	return s.holes(all)
+}
+
+// seqBefore returns the last own sequence before the segment, from its head or from the segment before; 0 if unknown.
+func (s *segment) seqBefore(before *segment) (seq uint64) {
+	if h, _, found, err := s.head(); err == nil && found {
+		return h.Seq
+	}
+	if before == nil {
+		return 0
+	}
+	err := before.scan(before.first, s.first-1, func(_ uint64, v []byte) bool {
+		if sum, err := readSummary(v); err == nil && sum.own {
+			seq = sum.last
+		}
+		return true
+	})
+	if err != nil {
+		return 0
+	}
+	return seq
+}
+
+// holes reads all entries of a range fully and returns what is missing or does not verify. all.Seqs are the own
+// sequences of the range.
+func (s *segment) holes(all span) (holes []span, err error) {
+	expect, seq := all.First, all.Seqs[0]
+	var open *span // waits for the sequence after it
+	err = s.scan(all.First, all.Last, func(pos uint64, v []byte) bool {
+		sum, _, e := readEntry(v)
+		if e != nil {
+			return true
+		}
+		if pos > expect {
+			holes = append(holes, span{First: expect, Last: pos - 1, Seqs: [2]uint64{seq, 0}})
+			open = &holes[len(holes)-1]
+		}
+		if sum.own {
+			if open != nil {
+				open.close(sum.first - 1)
+				open = nil
+			}
+			seq = sum.last + 1
+		}
+		expect = pos + 1
+		return true
+	})
+	if err != nil {
+		return nil, fmt.Errorf("look for missing entries: %w", err)
+	}
+	if expect <= all.Last {
+		holes = append(holes, span{First: expect, Last: all.Last, Seqs: [2]uint64{seq, 0}})
+		open = &holes[len(holes)-1]
+	}
+	if open != nil {
+		open.close(all.Seqs[1])
+	}
+	return holes, nil
 }
 
 // rescueOld salvages a segment that is only read.

@@ -1,7 +1,6 @@
 package queue
 
 import (
-	"fmt"
 	"math"
 	"os"
 	"slices"
@@ -299,33 +298,4 @@ func (rv *recovery) settle() {
 	for _, c := range q.cursors {
 		c.skipFiltered()
 	}
-}
-
-// findHoles reads the entries at from..to of s fully and returns what is missing or does not verify.
-func (q *Queue) findHoles(s *segment, from, to uint64) (holes []span, err error) {
-	expect, seq := from, uint64(0)
-	err = s.scan(from, to, func(pos uint64, v []byte) bool {
-		sum, _, e := readEntry(v)
-		if e != nil {
-			return true
-		}
-		if pos > expect {
-			holes = append(holes, span{First: expect, Last: pos - 1})
-		}
-		if n := len(holes); sum.own {
-			if n > 0 && holes[n-1].Last == pos-1 && seq != 0 && sum.first > seq+1 {
-				holes[n-1].Seqs = [2]uint64{seq + 1, sum.first - 1}
-			}
-			seq = sum.last
-		}
-		expect = pos + 1
-		return true
-	})
-	if err == nil && expect <= to {
-		holes = append(holes, span{First: expect, Last: to})
-	}
-	if err != nil {
-		return nil, fmt.Errorf("look for holes: %w", err)
-	}
-	return holes, nil
 }
