@@ -123,7 +123,7 @@ func (s *session) keep() {
 			err = s.watch(now, every)
 		}
 		if err != nil {
-			s.end(s.broken(err))
+			s.end(err)
 			return
 		}
 	}
@@ -150,7 +150,7 @@ func (s *session) write(f wire.Control) error {
 		return fmt.Errorf("send %T: %w", f, err)
 	}
 	if _, err := s.nc.Write(s.out); err != nil {
-		return fmt.Errorf("send %T: %w", f, err)
+		return s.broken(fmt.Errorf("send %T: %w", f, err))
 	}
 	s.wrote.Store(time.Now().UnixNano())
 	return nil
