@@ -31,9 +31,10 @@ keep what has not been acknowledged.`,
 				return err
 			}
 			log := t.logger(cfg.Log)
+			v, _ := built()
 			logStart(log, "receiver", report)
 			return supervise(c.Context(), log, t.signals, stopLimit, func(ctx context.Context, hup <-chan struct{}, ready func()) error {
-				return node.RunReceiver(ctx, cfg, version, log, hup, ready)
+				return node.RunReceiver(ctx, cfg, v, log, hup, ready)
 			})
 		},
 	}

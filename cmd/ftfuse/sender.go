@@ -33,9 +33,10 @@ that was captured is lost either way: it stays queued on disk.`,
 				return err
 			}
 			log := t.logger(cfg.Log)
+			v, _ := built()
 			logStart(log, "sender", report)
 			return supervise(c.Context(), log, t.signals, stopLimit, func(ctx context.Context, hup <-chan struct{}, ready func()) error {
-				return node.RunSender(ctx, cfg, version, log, ready)
+				return node.RunSender(ctx, cfg, v, log, ready)
 			})
 		},
 	}
@@ -58,7 +59,8 @@ func loadSender(t *terminal, file string) (*config.Sender, *config.Report, error
 
 // logStart says with what a daemon starts, and what is doubtful about it.
 func logStart(log *slog.Logger, role string, report *config.Report) {
-	log.Info("starting "+role, "version", version, "commit", commit, "files", report.Files)
+	v, c := built()
+	log.Info("starting "+role, "version", v, "commit", c, "files", report.Files)
 	for _, w := range report.Warnings {
 		log.Warn(w.Error(), "hint", w.Hint)
 	}

@@ -174,7 +174,7 @@ func repeat(ctx context.Context, t *terminal, every time.Duration, show func(io.
 		if err := show(&b); err != nil && !errors.Is(err, control.ErrNotRunning) {
 			return err
 		} else if err != nil {
-			fmt.Fprintf(&b, "%v\n", err) // it may be restarting
+			fmt.Fprintf(&b, "waiting: %v\n", err) // it may be restarting
 		}
 		if isTerminal(t.out) {
 			b = *bytes.NewBuffer(append([]byte("\x1b[H\x1b[J"), b.Bytes()...))

@@ -40,7 +40,10 @@ func supervise(ctx context.Context, log *slog.Logger, signals <-chan os.Signal, 
 		select {
 		case err := <-done:
 			if late != nil && errors.Is(err, context.Canceled) {
-				return nil
+				err = nil
+			}
+			if err == nil {
+				log.Info("stopped")
 			}
 			return err
 		case <-late:

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"runtime"
 	"runtime/debug"
@@ -9,30 +10,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Set by the linker: -ldflags "-X main.version=... -X main.commit=...". Without, what the toolchain recorded.
-var (
-	version = recorded("")
-	commit  = recorded("vcs.revision")
-)
+// Set by the linker: -ldflags "-X main.version=... -X main.commit=...". It only sets what has no initial value.
+var version, commit string
 
-// recorded returns a setting of the build, "" meaning the module's version.
-func recorded(setting string) string {
+// built returns version and commit, from what the toolchain recorded where the linker was not told.
+func built() (v, c string) {
+	v, c = version, commit
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
-		return "unknown"
-	}
-	if setting == "" {
-		if info.Main.Version == "" {
-			return "(devel)"
-		}
-		return info.Main.Version
+		return cmp.Or(v, "unknown"), cmp.Or(c, "unknown")
 	}
 	for _, s := range info.Settings {
-		if s.Key == setting {
-			return s.Value[:min(12, len(s.Value))]
+		if s.Key == "vcs.revision" {
+			c = cmp.Or(c, s.Value[:min(12, len(s.Value))])
 		}
 	}
-	return "unknown"
+	return cmp.Or(v, info.Main.Version, "(devel)"), cmp.Or(c, "unknown")
 }
 
 func newVersion(t *terminal) *cobra.Command {
@@ -42,13 +35,14 @@ func newVersion(t *terminal) *cobra.Command {
 		Example: "  ftfuse version",
 		Args:    arguments(0, 0, ""),
 		RunE: func(*cobra.Command, []string) error {
+			v, c := built()
 			release := kernelRelease()
 			open := "not possible: needs Linux 6.9, every write goes through the sender"
 			if hasPassthrough(release) {
 				open = "possible (FUSE passthrough, Linux 6.9)"
 			}
 			_, err := fmt.Fprintf(t.out, "ftfuse %s\ncommit       %s\nbuilt with   %s for %s/%s\nkernel       %s\nopen capture %s\n",
-				version, commit, runtime.Version(), runtime.GOOS, runtime.GOARCH, release, open)
+				v, c, runtime.Version(), runtime.GOOS, runtime.GOARCH, release, open)
 			return err
 		},
 	}

@@ -175,7 +175,7 @@ func (p *printer) receiver(s *ReceiverStatus, now time.Time) {
 		lastError(t, r.Error, r.ErrorAt, now)
 	}
 	if len(s.Peers) == 0 {
-		t.note(dim, "no sender has connected yet")
+		t.note(dim, "no sender is connected")
 	}
 	p.table(t)
 	p.line()
