@@ -37,7 +37,7 @@ fuzz: ## run every fuzz test for FUZZTIME=10s
 lint: ## check formatting, vet, staticcheck, shell scripts and systemd units
 	scripts/lint.sh
 
-bench: build ## measure and write docs/performance.md (BENCH=-help for its options)
+bench: build ## measure speed, processor time and memory (BENCH=-help for options)
 	$(GO) run ./bench $(BENCH)
 
 soak: build ## run the kill tests SOAK=20 times as long

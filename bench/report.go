@@ -95,12 +95,15 @@ func conditions(ctx context.Context, o options, program string) []string {
 	if unix.Uname(&u) == nil {
 		kernel = unix.ByteSliceToString(u.Release[:])
 	}
-	version, err := exec.CommandContext(ctx, program, "version").Output()
+	out, err := exec.CommandContext(ctx, program, "version").Output()
+	version, _, _ := strings.Cut(string(out), "\n")
 	if err != nil {
-		version = []byte("ftfuse of unknown version")
+		version = "ftfuse of unknown version"
 	}
+	load, _ := os.ReadFile("/proc/loadavg")
+	minute, _, _ := strings.Cut(string(load), " ")
 	return []string{
-		fmt.Sprintf("%s, %s", strings.TrimSpace(string(version)), time.Now().UTC().Format("2006-01-02")),
+		fmt.Sprintf("%s, %s, load average before %s", version, time.Now().UTC().Format("2006-01-02"), minute),
 		fmt.Sprintf("%d cores (%s), Linux %s, %s", runtime.NumCPU(), model(), kernel, runtime.Version()),
 		fmt.Sprintf("disk: %s, memory: %s", fileSystem(ctx, o.disk), fileSystem(ctx, o.memory)),
 	}

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestVerifySeesEveryDifference(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f")
+	for _, c := range []struct{ size, count int }{{2, 25}, {10, 200_000}, {128, 9000}, {4096, 600}} {
+		if err := source(path, c.size, c.count); err != nil {
+			t.Fatal(err)
+		}
+		if err := verify(path, c.size, c.count); err != nil {
+			t.Errorf("%d lines of %d: %v", c.count, c.size, err)
+		}
+		for _, n := range []int{c.count - 1, c.count + 1} {
+			if verify(path, c.size, n) == nil {
+				t.Errorf("%d lines of %d were taken for %d", c.count, c.size, n)
+			}
+		}
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b[len(b)*2/3] ^= 1
+		if err := os.WriteFile(path, b, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if verify(path, c.size, c.count) == nil {
+			t.Errorf("%d lines of %d: a flipped bit was not seen", c.count, c.size)
+		}
+	}
+}
+
+func TestLinesAreThoseOfTheWriter(t *testing.T) {
+	var got strings.Builder
+	err := newLines(14).each(11, func(p []byte) error { got.Write(p); return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "000000000010x\n"; !strings.HasSuffix(got.String(), want) || got.Len() != 11*14 {
+		t.Errorf("got %q, want eleven lines, the last %q", got.String(), want)
+	}
+}
+
+func TestKeepReplacesItsPartOnly(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "performance.md")
+	if err := os.WriteFile(path, []byte("before\n"+beginMark+"old\n"+endMark+"after\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	r := report{conditions: []string{"a machine"}, tables: []table{{title: "T", head: []string{"a", "b"}, rows: [][]string{{"1", "2"}}, note: "N"}}}
+	want := "before\n" + beginMark + "- a machine\n\n### T\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\nN\n" + endMark + "after\n"
+	for range 2 {
+		if err := r.keep(path); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := os.ReadFile(path); err != nil || string(got) != want {
+			t.Errorf("got %q, %v, want %q", got, err, want)
+		}
+	}
+	if err := os.WriteFile(path, []byte(beginMark+"no end\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if r.keep(path) == nil {
+		t.Error("a part without an end was replaced")
+	}
+}
+
+func TestNumbers(t *testing.T) {
+	for v, want := range map[float64]string{1.234: "1.23", 12.34: "12.3", 999.4: "999", 1234: "1,234", 1234567: "1,234,567"} {
+		if got := number(v); got != want {
+			t.Errorf("%v: got %s, want %s", v, got, want)
+		}
+	}
+	if m := median([]float64{3, 1, 2}); m != 2 {
+		t.Errorf("median of 3: %v", m)
+	}
+	if m := median([]float64{4, 1, 2, 3}); m != 2.5 {
+		t.Errorf("median of 4: %v", m)
+	}
+}
