@@ -205,8 +205,9 @@ func clearPath(path string) (string, error) {
 		if top == nil || top.fs != fsType {
 			return real, directory(real)
 		}
-		var st unix.Stat_t
-		if err := unix.Stat(real, &st); !errors.Is(err, unix.ENOTCONN) {
+		// Statfs asks the connection; what stat(2) says may come from the kernel's cache when nobody serves any more.
+		var st unix.Statfs_t
+		if err := unix.Statfs(real, &st); !errors.Is(err, unix.ENOTCONN) {
 			return "", fmt.Errorf("mount on %s: it is an ftfuse mount already: stop the sender that serves it, or unmount it: %w", real, unix.EBUSY)
 		}
 		if err := unix.Unmount(real, unix.MNT_DETACH); err != nil {

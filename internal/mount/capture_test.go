@@ -6,10 +6,10 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"sort"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"testing"
 	"time"
 
 	"ftfuse/internal/record"
@@ -319,4 +319,16 @@ func (t *testIdentity) Identify(kind record.WriterKind, tid, uid, gid uint32) *r
 	return &record.Writer{Kind: kind, TID: tid, UID: uid, GID: gid, Comm: strings.TrimSpace(string(comm))}
 }
 
-var _ testing.TB = (*testing.T)(nil)
+// paths returns the paths of the files in use.
+func (c *testCapture) paths() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var l []string
+	for _, f := range c.files {
+		f.mu.Lock()
+		l = append(l, f.path)
+		f.mu.Unlock()
+	}
+	sort.Strings(l)
+	return strings.Join(l, " ")
+}

@@ -3,6 +3,7 @@ package mount
 import (
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -26,11 +27,16 @@ type file struct {
 	hide atomic.Int64
 }
 
-// files knows the captured files that are in use.
+// files knows the captured files that are in use, and the last that were: with a new inode for each lookup, the last
+// reference often goes just before the next comes.
 type files struct {
-	mu sync.Mutex // also held over Capture.File, so that a key is opened once
-	m  map[record.FileKey]*file
+	mu   sync.Mutex // also held over Capture.File and File.Close: a key is closed before it is opened again
+	m    map[record.FileKey]*file
+	idle []*file // refs is 0, oldest first
 }
+
+// maxIdle bounds the files that are kept without being in use.
+const maxIdle = 64
 
 // holds reports whether the captured file is in use.
 func (fs *files) holds(key record.FileKey) bool {
@@ -50,6 +56,9 @@ func (fs *files) acquire(m *Mount, e *entry, path string) (*file, error) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	if f := fs.m[e.key]; f != nil {
+		if f.refs == 0 {
+			fs.wake(f)
+		}
 		f.refs++
 		f.at.Store(e)
 		return f, nil
@@ -64,27 +73,57 @@ func (fs *files) acquire(m *Mount, e *entry, path string) (*file, error) {
 	return f, nil
 }
 
+// wake takes f from the idle ones. Called with fs.mu held.
+func (fs *files) wake(f *file) {
+	i := slices.Index(fs.idle, f)
+	fs.idle = slices.Delete(fs.idle, i, i+1)
+}
+
 func (fs *files) unref(f *file) {
 	fs.mu.Lock()
-	f.refs--
-	last := f.refs == 0
-	if last && fs.m[f.key] == f {
-		delete(fs.m, f.key)
+	defer fs.mu.Unlock()
+	if f.refs--; f.refs > 0 {
+		return
 	}
-	fs.mu.Unlock()
-	if last {
+	if fs.m[f.key] != f { // removed
 		f.File.Close()
+		return
+	}
+	if len(fs.idle) == maxIdle {
+		fs.close(fs.idle[0])
+	}
+	fs.idle = append(fs.idle, f)
+}
+
+// close ends an idle file. Called with fs.mu held.
+func (fs *files) close(f *file) {
+	fs.wake(f)
+	delete(fs.m, f.key)
+	f.File.Close()
+}
+
+// clear closes the idle files.
+func (fs *files) clear() {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	for len(fs.idle) > 0 {
+		fs.close(fs.idle[0])
 	}
 }
 
 // removed says that the last name of key is gone. Its number may come back for another file, so it leaves the table.
 func (fs *files) removed(key record.FileKey) {
 	fs.mu.Lock()
+	defer fs.mu.Unlock()
 	f := fs.m[key]
+	if f == nil {
+		return
+	}
 	delete(fs.m, key)
-	fs.mu.Unlock()
-	if f != nil {
-		f.Removed()
+	f.Removed()
+	if f.refs == 0 {
+		fs.wake(f)
+		f.File.Close()
 	}
 }
 

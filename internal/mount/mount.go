@@ -303,4 +303,5 @@ func (s *server) close(clean bool) {
 			s.files.unref(n.file)
 		}
 	}
+	s.files.clear()
 }

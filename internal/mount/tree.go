@@ -31,8 +31,8 @@ type entry struct {
 	name     string
 	key      record.FileKey
 	children map[string]*entry
-	shared   *node // the one node of a directory, stored or special file; nil for captured files
-	nodes    int
+	shared   *node  // the one node of a directory, stored or special file; nil for captured files
+	nodes    int    // nodes that point here, and binds under way
 	last     uint32 // counter of the newest node id
 	gone     bool   // unlinked, removed or replaced: parent and name say where it was
 }
@@ -97,18 +97,20 @@ func (e *entry) path() (string, bool) {
 	return strings.Join(names, "/"), live
 }
 
-// bind returns the entry of name in parent; one that stands for another file is replaced.
+// bind returns the entry of name in parent; one that stands for another file is replaced. The entry stays until
+// share, fresh or release follows.
 func (t *tree) bind(parent *entry, name string, key record.FileKey) *entry {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if e := parent.children[name]; e != nil {
 		if e.key == key {
+			e.nodes++
 			return e
 		}
 		t.drop(e)
 	}
 	t.next++
-	e := &entry{id: t.next, parent: parent, name: name, key: key}
+	e := &entry{id: t.next, parent: parent, name: name, key: key, nodes: 1}
 	parent.add(e)
 	return e
 }
@@ -128,12 +130,13 @@ func (t *tree) drop(e *entry) {
 	}
 }
 
-// share returns the one node of e, with one more lookup.
+// share returns the one node of e, which bind gave, with one more lookup.
 func (t *tree) share(e *entry, k kind) *node {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if n := e.shared; n != nil && n.kind == k {
 		n.lookups++
+		e.nodes--
 		return n
 	}
 	n := t.add(e, k, nil)
@@ -141,14 +144,14 @@ func (t *tree) share(e *entry, k kind) *node {
 	return n
 }
 
-// fresh returns a new node of e, which takes over the caller's reference to f.
+// fresh returns a new node of e, which bind gave. It takes over the caller's reference to f.
 func (t *tree) fresh(e *entry, f *file) *node {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.add(e, kindCaptured, f)
 }
 
-// add makes a node with one lookup. Called with t.mu held.
+// add makes a node with one lookup, which bind has counted in e.nodes. Called with t.mu held.
 func (t *tree) add(e *entry, k kind, f *file) *node {
 	id := uint64(0)
 	for taken := true; taken; taken = t.nodes[id] != nil {
@@ -157,7 +160,6 @@ func (t *tree) add(e *entry, k kind, f *file) *node {
 	}
 	n := &node{id: id, at: e, kind: k, file: f, lookups: 1}
 	t.nodes[id] = n
-	e.nodes++
 	return n
 }
 
@@ -187,15 +189,15 @@ func (t *tree) forget(id, count uint64) *node {
 func (t *tree) prune(e *entry) {
 	for e.parent != nil && e.nodes == 0 && len(e.children) == 0 && !e.gone {
 		delete(e.parent.children, e.name)
-		e.gone = true
 		e = e.parent
 	}
 }
 
-// release prunes e when bind made it and no node followed.
+// release takes bind back when no node follows.
 func (t *tree) release(e *entry) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	e.nodes--
 	t.prune(e)
 }
 
