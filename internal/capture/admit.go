@@ -24,6 +24,9 @@ func (c *Capture) room(n int) bool {
 // write takes p by the rule's policy for a full queue (DESIGN section 3.4).
 func (l *Log) write(p []byte, off int64, app bool, w *record.Writer, unique uint64) error {
 	c := l.f.c
+	if !l.d.Send {
+		return l.f.keep(p, off, app)
+	}
 	if l.d.WhenFull == record.DropOldest || c.room(len(p)) {
 		err := l.append(p, off, app, w, unique)
 		if !errors.Is(err, unix.ENOSPC) || l.d.WhenFull == record.DropOldest {
@@ -61,6 +64,34 @@ func (l *Log) wait(p []byte, off int64, app bool, w *record.Writer, unique uint6
 			}
 		}
 	}
+}
+
+// keep stores what a rule does not send, in a file whose earlier content is here: a rotated name, say. It goes to
+// the end of the file below and is never picked up from there.
+func (f *File) keep(p []byte, off int64, app bool) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.look()
+	w, err := f.below(os.O_WRONLY | os.O_APPEND)
+	if err != nil {
+		return fmt.Errorf("write below the mount: %w", err)
+	}
+	n, err := w.Write(p)
+	err = errors.Join(err, w.Close())
+	if app {
+		off = f.view.size
+	}
+	f.view.put(off, int64(n), inBelow, f.pick.Size)
+	if f.pick.Taken == f.pick.Size {
+		f.pick.Taken += int64(n)
+	}
+	f.pick.Size += int64(n)
+	f.modified = time.Now().UnixNano()
+	f.touch()
+	if err != nil {
+		return fmt.Errorf("write below the mount: %w", err)
+	}
+	return nil
 }
 
 // writeBelow writes to the file below the mount, from where the bytes are picked up when there is room.

@@ -43,7 +43,7 @@ type Capture struct {
 	run uint64 // number of this process's life, upper half of all ids it gives
 	seq atomic.Uint64
 
-	mu     sync.RWMutex // guards the maps; taken after File.mu is never needed, before raw.mu and segment.mu
+	mu     sync.RWMutex // guards the maps; taken after File.mu and wal.mu, before raw.mu and segment.mu
 	raws   map[uint64]*raw
 	segs   map[uint64]*segment
 	files  map[record.FileKey]*File
@@ -90,7 +90,7 @@ func New(o Options) (*Capture, error) {
 	}
 	c := &Capture{o: o, run: run, raws: map[uint64]*raw{}, segs: map[uint64]*segment{}, files: map[record.FileKey]*File{},
 		registered: map[uint64]mark{}, wake: make(chan struct{}, 1)}
-	c.log = &wal{dir: o.Dir, size: o.SegmentSize, newID: c.newID}
+	c.log = &wal{dir: o.Dir, size: o.SegmentSize, newID: c.newID, added: c.addSegment}
 	c.pass.init()
 	return c, nil
 }
@@ -142,6 +142,20 @@ func (c *Capture) File(key record.FileKey, path string, below func(flags int) (*
 	return f, f.lookBelow()
 }
 
+// Holds reports whether the content of a file is here and not, or not only, in the file below the mount.
+func (c *Capture) Holds(key record.FileKey) bool {
+	c.mu.RLock()
+	f := c.files[key]
+	c.mu.RUnlock()
+	if f == nil {
+		return false
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.look()
+	return f.view.size > 0 && (f.view.base > 0 || len(f.view.low()) > 0)
+}
+
 // drop forgets a file that nobody will read again.
 func (c *Capture) drop(f *File) {
 	f.mu.Lock()
@@ -168,6 +182,12 @@ func (c *Capture) addRaw(r *raw) {
 	c.events = append(c.events, r)
 	c.mu.Unlock()
 	c.wakeUp()
+}
+
+func (c *Capture) addSegment(s *segment) {
+	c.mu.Lock()
+	c.segs[s.id] = s
+	c.mu.Unlock()
 }
 
 func (c *Capture) later(h *logHandle) {
@@ -244,12 +264,9 @@ func writeAtomically(path string, b []byte) error {
 
 // Close closes the spools. The follower must have ended and the mounts be gone.
 func (c *Capture) Close() error {
+	c.log.seal(true)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.log.seal(true)
-	for _, s := range c.log.take() {
-		c.segs[s.id] = s
-	}
 	var err error
 	for _, r := range c.raws {
 		err = errors.Join(err, r.rd.Close())

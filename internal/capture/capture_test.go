@@ -472,3 +472,42 @@ func TestDamagedSpoolIsSetAside(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// A name that is not sent keeps what was captured under another, and what is written to it then.
+func TestKeptUnderARotatedName(t *testing.T) {
+	sink := newChain()
+	r := start(t, t.TempDir(), sink, Recovery{}, nil)
+	f := r.file(t, "a.log")
+	l, err := f.OpenLog(decision, "m", "a.log", &record.Writer{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustLog(t, l, "captured\n")
+	l.Release()
+	if !r.Holds(f.key) {
+		t.Fatal("content is not held")
+	}
+	f.Renamed("a.log.1")
+	d := decision
+	d.Send = false
+	k, err := f.OpenLog(d, "m", "a.log.1", &record.Writer{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustLog(t, k, "kept\n")
+	k.Release()
+	if got := readAll(t, f); got != "captured\nkept\n" {
+		t.Fatalf("reader sees %q", got)
+	}
+	r.stop()
+	if got := string(sink.all()); got != "captured\n" {
+		t.Fatalf("sent %q", got)
+	}
+}
+
+func mustLog(t *testing.T, l *Log, s string) {
+	t.Helper()
+	if _, err := l.Write([]byte(s), 0, true, false, &record.Writer{}, 0); err != nil {
+		t.Fatal(err)
+	}
+}

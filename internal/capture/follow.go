@@ -29,8 +29,8 @@ type pass struct {
 	idle      map[*raw]*tail
 	segs      []*segment // in order of making
 	streams   map[uint64]*stream
-	active    map[*stream]bool // streams that hold bytes
-	ended     []*raw           // read to the end, which is not registered yet
+	active    []*stream // streams that hold bytes, in the order in which they began to
+	ended     []*raw    // read to the end, which is not registered yet
 	watch     *watcher
 	tidied    time.Time
 	retry     time.Duration
@@ -51,7 +51,7 @@ type tail struct {
 func (p *pass) init() {
 	p.buf = make([]byte, window)
 	p.hot, p.idle = map[*raw]*tail{}, map[*raw]*tail{}
-	p.streams, p.active, p.untrimmed = map[uint64]*stream{}, map[*stream]bool{}, map[*File]bool{}
+	p.streams, p.untrimmed = map[uint64]*stream{}, map[*File]bool{}
 }
 
 // Run follows the spools until ctx ends, then registers what is there and returns.
@@ -118,11 +118,8 @@ func (c *Capture) arrivals(now time.Time) {
 	c.mu.Lock()
 	ev, lost, tails := c.events, c.lost, c.tail
 	c.events, c.lost, c.tail = nil, nil, nil
-	for _, s := range c.log.take() {
-		c.segs[s.id] = s
-		p.segs = append(p.segs, s)
-	}
 	c.mu.Unlock()
+	p.segs = append(p.segs, c.log.take()...)
 	for _, h := range tails {
 		if c.log.finish(h) != nil {
 			c.later(h)
@@ -213,8 +210,8 @@ func (c *Capture) show(r *raw) {
 
 // endRaw emits the rest of a spool that no writer holds. What it emits is registered at the end of the turn.
 func (c *Capture) endRaw(r *raw, t *tail) {
+	c.flushStreams(time.Now()) // what is before it goes first
 	c.add(t.s.end(nil))
-	delete(c.pass.active, t.s)
 	delete(c.pass.hot, r)
 	c.pass.ended = append(c.pass.ended, r)
 }
@@ -246,7 +243,10 @@ func (c *Capture) cool(r *raw, t *tail, now time.Time) {
 // feed gives bytes to a stream and registers when enough has come together.
 func (c *Capture) feed(ctx context.Context, s *stream, p piece, now time.Time) {
 	c.add(s.feed(p, now, nil))
-	c.pass.active[s] = true
+	if !s.active {
+		s.active = true
+		c.pass.active = append(c.pass.active, s)
+	}
 	if c.pass.bytes >= window {
 		c.put(ctx)
 	}
@@ -261,12 +261,11 @@ func (c *Capture) add(chunks []record.Chunk) {
 
 // flushStreams emits the complete records of all streams, and partial ones that are old.
 func (c *Capture) flushStreams(now time.Time) {
-	for s := range c.pass.active {
+	c.pass.active = slices.DeleteFunc(c.pass.active, func(s *stream) bool {
 		c.add(s.age(now, s.flush(nil)))
-		if s.part.len == 0 {
-			delete(c.pass.active, s)
-		}
-	}
+		s.active = s.part.len > 0
+		return !s.active
+	})
 }
 
 // put registers the batch. The sink is asked again until it takes it or ctx ends: the bytes are safe in the spools

@@ -36,7 +36,7 @@ func (c *Capture) readLog(ctx context.Context, now time.Time) (busy bool) {
 		}
 		s.drained = true
 		if s.adopted && (i+1 == len(c.pass.segs) || !c.pass.segs[i+1].adopted) {
-			c.endOldHandles(s)
+			c.endOldHandles(s, now)
 		}
 	}
 	return false
@@ -65,8 +65,8 @@ func (c *Capture) takeRow(ctx context.Context, s *segment, r row, p []byte, now 
 		c.takeWrite(ctx, s, r, p, now)
 	case rowClose:
 		if st := c.pass.streams[r.handle]; st != nil {
+			c.flushStreams(now)
 			c.add(st.end(nil))
-			delete(c.pass.active, st)
 			delete(c.pass.streams, r.handle)
 		}
 		s.closed = append(s.closed, r.handle)

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"ftfuse/internal/record"
 )
@@ -227,13 +228,13 @@ func (c *Capture) adoptRows(s *segment) {
 
 // endOldHandles closes the log handles of earlier processes, when all their rows have been read: they ended with
 // their connection.
-func (c *Capture) endOldHandles(last *segment) {
+func (c *Capture) endOldHandles(last *segment, now time.Time) {
+	c.flushStreams(now)
 	for h, st := range c.pass.streams {
 		if h>>32 == c.run {
 			continue
 		}
 		c.add(st.end(nil))
-		delete(c.pass.active, st)
 		delete(c.pass.streams, h)
 		last.closed = append(last.closed, h)
 	}

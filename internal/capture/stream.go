@@ -81,6 +81,7 @@ type stream struct {
 	part      run    // the record that has begun
 	continues bool   // part (or the next byte) continues a record whose head has been emitted
 	limit     int
+	active    bool // in the follower's list of streams that hold bytes
 }
 
 func newStream(m *meta, src *record.Source, pos uint64) *stream {

@@ -19,6 +19,7 @@ type wal struct {
 	dir   string
 	size  int // bytes of payload per segment
 	newID func() uint64
+	added func(*segment) // makes a new segment readable; called with mu held
 
 	mu       sync.Mutex // guards the newest segment and the list; held for one memory copy
 	active   *segment
@@ -127,6 +128,7 @@ func (l *wal) rotate(need int) error {
 	}
 	l.active = s
 	l.fresh = append(l.fresh, s)
+	l.added(s)
 	l.unsynced = append(l.unsynced, s)
 	return nil
 }

@@ -41,6 +41,9 @@ func TestSenderKilled(t *testing.T) {
 	rnd := random(t)
 	s.startBoth()
 	l := s.loads(300*time.Microsecond, true)
+	for _, w := range l {
+		w.reopens = true
+	}
 	steady := s.load("steady", "steady.log", "-pause", "200us") // never opens again
 	for range soak(30) {
 		time.Sleep(time.Duration(20+rnd.Intn(150)) * time.Millisecond)
@@ -77,6 +80,9 @@ func TestBothKilled(t *testing.T) {
 	rnd := random(t)
 	s.startBoth()
 	l := s.loads(500*time.Microsecond, true)
+	for _, w := range l {
+		w.reopens = true
+	}
 	for range soak(20) {
 		time.Sleep(time.Duration(20+rnd.Intn(100)) * time.Millisecond)
 		if rnd.Intn(2) == 0 {

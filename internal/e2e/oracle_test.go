@@ -39,6 +39,28 @@ func (s *site) settle(l []*load) {
 	for _, w := range l {
 		w.check(s.t, s.received(w.file))
 	}
+	s.orderWithinHandles()
+}
+
+// orderWithinHandles holds the lines of every handle, as the json output has them, to their order.
+func (s *site) orderWithinHandles() {
+	s.t.Helper()
+	type lane struct { // several writers share a handle only below the mount
+		handle uint64
+		writer string
+	}
+	last := map[lane]int{}
+	for _, text := range strings.Split(strings.TrimSuffix(readFile(s.t, s.out+".json/all.json"), "\n"), "\n") {
+		var j jsonLine
+		if err := json.Unmarshal([]byte(text), &j); err != nil {
+			s.t.Fatalf("%v in %s", err, text)
+		}
+		at, n := lane{handle: j.Handle}, 0
+		if _, err := fmt.Sscan(j.Data, &at.writer, &n); err != nil || n <= last[at] {
+			s.t.Fatalf("after line %d of the handle came %s", last[at], text)
+		}
+		last[at] = n
+	}
 }
 
 // drained waits until nothing is queued or unseen.
@@ -128,6 +150,7 @@ type jsonLine struct {
 	Clock  string `json:"clock"`
 	Data   string `json:"data"`
 	BootID string `json:"boot_id"`
+	Handle uint64 `json:"handle"`
 }
 
 // identities holds every line's attributes against who really wrote it.

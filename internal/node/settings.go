@@ -7,7 +7,6 @@ import (
 
 	"ftfuse/internal/config"
 	"ftfuse/internal/queue"
-	"ftfuse/internal/record"
 	"ftfuse/internal/uplink"
 	"ftfuse/internal/wire"
 )
@@ -37,10 +36,10 @@ func durability(s string) queue.Durability {
 	return map[string]queue.Durability{"memory": queue.Memory, "os": queue.OS, "disk": queue.Disk}[s]
 }
 
-func uplinkOptions(t config.Target, s *sender, b record.Backlog, instance [16]byte) uplink.Options {
+func uplinkOptions(t config.Target, s *sender, b *queue.Cursor, instance [16]byte) uplink.Options {
 	var d net.Dialer
 	return uplink.Options{
-		Backlog: b, Store: s.capture, Epoch: s.queue.Epoch,
+		Backlog: b, Store: s.capture, Epoch: s.queue.Epoch, Streams: b.Streams,
 		Dial:     func(ctx context.Context) (net.Conn, error) { return d.DialContext(ctx, "tcp", t.Address) },
 		Identity: uplink.Identity{Sender: s.source.Sender, Host: s.source.Host, BootID: s.source.BootID, Instance: instance},
 		Codec:    map[string]wire.Codec{"none": wire.None, "s2": wire.S2, "zstd": wire.Zstd}[t.Compression],

@@ -205,7 +205,7 @@ type Gap struct {
 // Sink is the next stage. Put hands over custody: when it returns nil the sink answers for every
 // chunk; on an error the caller still does, for all of them, and may call again with the same chunks.
 // Put may block to push back; it returns ctx.Err() when ctx ends first. The chunks, their Data and what they
-// point to must not be changed by either side during the call; after it the caller may reuse Data.
+// point to must not be changed by either side during the call; after it the caller may reuse the slice and Data.
 type Sink interface {
 	Put(ctx context.Context, chunks []Chunk) error
 }
