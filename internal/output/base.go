@@ -6,6 +6,7 @@ import (
 	"os"
 	"path"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -19,7 +20,11 @@ type base struct {
 	dir      string
 	fileMode uint32
 	dirMode  uint32
-	disk     bool // fsync a directory after a name in it was made, renamed or removed
+	disk     bool // fsync a directory after a name in it was made or renamed
+	// synced are the directories whose own names are known to be on the disk: made durable in this life, as a
+	// life before may have been killed between making a name and that.
+	synced map[string]bool
+	mu     sync.Mutex // guards synced
 }
 
 // errOdd is a name that cannot be a file below the base: a directory or a symbolic link is in the way, or it is too long.
@@ -33,7 +38,7 @@ func openBase(dir string, fileMode, dirMode os.FileMode, disk bool) (*base, erro
 	if err != nil {
 		return nil, fmt.Errorf("open base %s: %w", dir, err)
 	}
-	b := &base{fd: fd, dir: dir, fileMode: uint32(fileMode.Perm()), dirMode: uint32(dirMode.Perm()), disk: disk}
+	b := &base{fd: fd, dir: dir, fileMode: uint32(fileMode.Perm()), dirMode: uint32(dirMode.Perm()), disk: disk, synced: map[string]bool{}}
 	probe, err := b.openat(fd, ".", unix.O_PATH, 0)
 	if err != nil {
 		b.close()
@@ -65,6 +70,9 @@ func (b *base) open(name string, make bool) (int, error) {
 	const flags = unix.O_RDWR | unix.O_APPEND | unix.O_NONBLOCK | unix.O_NOCTTY
 	for range 10 {
 		fd, err := b.openat(b.fd, name, flags, 0)
+		if err == nil && make {
+			err = b.syncUp(fd, path.Dir(name))
+		}
 		if err != unix.ENOENT || !make {
 			return fd, odd(name, err)
 		}
@@ -87,6 +95,29 @@ func (b *base) open(name string, make bool) (int, error) {
 		}
 	}
 	return -1, fmt.Errorf("open %s: it comes and goes", name)
+}
+
+// syncUp makes the names of dir and of all above it durable, once. On an error it closes fd.
+func (b *base) syncUp(fd int, dir string) error {
+	const most = 10000
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.synced) > most {
+		clear(b.synced)
+	}
+	for ; b.disk && !b.synced[dir]; dir = path.Dir(dir) {
+		d, err := b.openat(b.fd, dir, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+		if err == nil {
+			err = unix.Fsync(d)
+			unix.Close(d)
+		}
+		if err != nil {
+			unix.Close(fd)
+			return err
+		}
+		b.synced[dir] = true
+	}
+	return nil
 }
 
 // odd marks the errors that another name would cure.

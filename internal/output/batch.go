@@ -12,8 +12,9 @@ var errManyRuns = errors.New("the append is full")
 // run is one file's part of a batch.
 type run struct {
 	file  *file
-	parts [][]byte // raw: the payloads themselves
-	text  []byte   // other formats: what was rendered
+	parts [][]byte      // raw: the payloads themselves
+	text  []byte        // other formats: what was rendered
+	large *record.Chunk // other formats: rendered while it is written, as the text would be too long to hold
 	ledger.Run
 	wrote int64 // bytes that write(2) has taken
 	end   int64 // size of the file after the append, others' bytes included
@@ -28,11 +29,12 @@ type batch struct {
 	in    ledger.Intent
 	at    []ledger.Position
 
+	text                             int64 // bytes rendered
 	bytes, records, duplicates, gaps int64
 	missing                          uint64
 }
 
-const keepText = 4 << 20 // bytes of a render buffer worth keeping
+const keepText = 32 << 20 // bytes of render buffers kept for the next batch
 
 func (b *batch) init() {
 	b.byRun = map[string]*run{}
@@ -40,17 +42,21 @@ func (b *batch) init() {
 }
 
 func (b *batch) reset() {
+	kept := 0
+	for _, r := range b.spare {
+		kept += cap(r.text)
+	}
 	for _, r := range b.runs {
 		clear(r.parts)
-		r.file, r.parts, r.text, r.wrote, r.Len = nil, r.parts[:0], r.text[:0], 0, 0
-		if cap(r.text) <= keepText || len(b.spare) == 0 {
+		r.file, r.large, r.parts, r.text, r.wrote, r.Len = nil, nil, r.parts[:0], r.text[:0], 0, 0
+		if kept += cap(r.text); kept <= keepText {
 			b.spare = append(b.spare, r)
 		}
 	}
 	b.runs = b.runs[:0]
 	clear(b.byRun)
 	clear(b.marks)
-	b.bytes, b.records, b.duplicates, b.gaps, b.missing = 0, 0, 0, 0, 0
+	b.text, b.bytes, b.records, b.duplicates, b.gaps, b.missing = 0, 0, 0, 0, 0, 0
 }
 
 func (b *batch) add(f *file) *run {
@@ -68,10 +74,12 @@ func (b *batch) add(f *file) *run {
 func (b *batch) intent() *ledger.Intent {
 	b.in.Runs, b.in.Marks = b.in.Runs[:0], b.in.Marks[:0]
 	for _, r := range b.runs {
-		if r.text != nil && len(r.text) > 0 {
+		if len(r.text) > 0 {
 			r.parts = append(r.parts[:0], r.text)
 		}
-		r.Sums = sums(r.Sums[:0], r.Size, r.parts)
+		if r.large == nil {
+			r.Sums = sums(r.Sums[:0], r.Size, r.parts)
+		}
 		b.in.Runs = append(b.in.Runs, r.Run)
 	}
 	for _, m := range b.marks {
@@ -90,24 +98,41 @@ func (b *batch) positions(now int64) []ledger.Position {
 	return b.at
 }
 
-// sums appends the checksums of the parts as they will lie in the file from offset on, cut at every multiple of
-// ledger.SumGrain of the file.
-func sums(dst []uint32, offset int64, parts [][]byte) []uint32 {
-	room := int(ledger.SumGrain - offset%ledger.SumGrain)
-	var crc uint32
-	open := false
-	for _, p := range parts {
-		for len(p) > 0 {
-			n := min(room, len(p))
-			crc, open = record.AddCRC(crc, p[:n]), true
-			if room -= n; room == 0 {
-				dst, crc, open, room = append(dst, crc), 0, false, ledger.SumGrain
-			}
-			p = p[n:]
+// summer takes the bytes of an append piece by piece and makes Run.Sums: checksums of what lies between the multiples
+// of ledger.SumGrain of the file.
+type summer struct {
+	sums []uint32
+	room int // bytes to the next multiple
+	crc  uint32
+	open bool // crc is of something
+}
+
+func newSummer(dst []uint32, offset int64) summer {
+	return summer{sums: dst, room: int(ledger.SumGrain - offset%ledger.SumGrain)}
+}
+
+func (s *summer) add(p []byte) {
+	for len(p) > 0 {
+		n := min(s.room, len(p))
+		s.crc, s.open = record.AddCRC(s.crc, p[:n]), true
+		if s.room -= n; s.room == 0 {
+			s.sums, s.crc, s.open, s.room = append(s.sums, s.crc), 0, false, ledger.SumGrain
 		}
+		p = p[n:]
 	}
-	if open {
-		dst = append(dst, crc)
+}
+
+func (s *summer) end() []uint32 {
+	if s.open {
+		s.sums = append(s.sums, s.crc)
 	}
-	return dst
+	return s.sums
+}
+
+func sums(dst []uint32, offset int64, parts [][]byte) []uint32 {
+	s := newSummer(dst, offset)
+	for _, p := range parts {
+		s.add(p)
+	}
+	return s.end()
 }

@@ -165,7 +165,15 @@ func (o *Output) measure(f *file) error {
 // writeRun appends the bytes of r and finds out where they are.
 func (o *Output) writeRun(r *run) error {
 	f := r.file
-	if err := writeAll(f.fd, r.parts, &r.wrote); err != nil {
+	err := writeAll(f.fd, r.parts, &r.wrote)
+	if r.large != nil {
+		r.text = o.pieces(r, func(p []byte) {
+			if err == nil {
+				err = writeAll(f.fd, [][]byte{p}, &r.wrote)
+			}
+		})
+	}
+	if err != nil {
 		return fmt.Errorf("write %s: got %d of %d bytes: %w", f.name, r.wrote, r.Len, err)
 	}
 	var st unix.Stat_t
@@ -204,7 +212,7 @@ func writeAll(fd int, parts [][]byte, wrote *int64) error {
 			parts = parts[1:]
 		}
 		if n > 0 {
-			parts[0] = parts[0][n:]
+			parts[0] = parts[0][n:] // the batch's own slice headers
 		}
 	}
 	return nil

@@ -9,9 +9,29 @@ import (
 
 // format renders chunks; raw is nil, as its bytes are never copied. One user at a time.
 type format interface {
-	append(dst []byte, c *record.Chunk) []byte
+	// append renders c behind dst. Between records it hands dst to spill, which may take the bytes and return an
+	// empty slice; the same chunk always renders to the same bytes.
+	append(dst []byte, c *record.Chunk, spill func([]byte) []byte) []byte
+	// overhead is about how many bytes are put around each record of c.
+	overhead(c *record.Chunk) int
 	gaps() bool // whether a gap is written at all
 }
+
+const (
+	largeText = 8 << 20   // a chunk that renders to more is never held as a whole: a MiB of empty lines is 400 MiB of json
+	spillText = 256 << 10 // and goes to its file in pieces of about this size
+)
+
+// estimate is about how long the text of c is.
+func estimate(f format, c *record.Chunk) int64 {
+	records := 1 + len(c.Marks)
+	if fileOf(c).Unit == record.Line {
+		records = 1 + bytes.Count(c.Data, []byte{'\n'})
+	}
+	return int64(records)*int64(f.overhead(c)) + 2*int64(c.Len)
+}
+
+func hold(dst []byte) []byte { return dst }
 
 func newFormat(o Options) (format, error) {
 	switch o.Format {

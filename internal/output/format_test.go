@@ -46,7 +46,7 @@ func TestTemplateAsTheOriginal(t *testing.T) {
 		k := chunk(source(1), 1, "log/app.log", c.data)
 		got := c.data
 		if f != nil {
-			got = string(f.append(nil, &k))
+			got = string(f.append(nil, &k, hold))
 		}
 		if got != c.want {
 			t.Errorf("format %s, time %s: got %q, want %q", c.form, c.timeForm, got, c.want)
@@ -102,7 +102,7 @@ func TestJSONIsValidForAnyBytes(t *testing.T) {
 		c := chunk(source(1), 7, s+"/x", strings.ReplaceAll(s, "\n", " ")+"\nsecond")
 		c.Source.Host, c.Writer.Comm, c.Offset = s, s, 1000
 		c.Flags = record.Continues | record.Continued | record.Below
-		lines := strings.SplitAfter(string(f.append(nil, &c)), "\n")
+		lines := strings.SplitAfter(string(f.append(nil, &c, hold)), "\n")
 		if len(lines) != 3 || lines[2] != "" {
 			t.Fatalf("%q: got %d lines, want 2", s, len(lines)-1)
 		}
@@ -122,7 +122,7 @@ func TestJSONIsValidForAnyBytes(t *testing.T) {
 	}
 	g := chunk(source(1), 9, "a", "")
 	g.Gap = &record.Gap{First: 3, Reason: record.Expired, Bytes: 5, Records: 6}
-	if m := decode(t, string(f.append(nil, &g)))["gap"].(map[string]any); m["first"] != 3.0 || m["last"] != 9.0 || m["reason"] != "expired" || m["bytes"] != 5.0 {
+	if m := decode(t, string(f.append(nil, &g, hold)))["gap"].(map[string]any); m["first"] != 3.0 || m["last"] != 9.0 || m["reason"] != "expired" || m["bytes"] != 5.0 {
 		t.Errorf("gap: got %v", m)
 	}
 }
@@ -134,7 +134,7 @@ func FuzzJSON(f *testing.F) {
 		c := chunk(source(1), 1, path, data)
 		c.Time = at
 		got := ""
-		for line := range strings.Lines(string(newJSON().append(nil, &c))) {
+		for line := range strings.Lines(string(newJSON().append(nil, &c, hold))) {
 			m := decode(t, line)
 			if got += text(m, "data"); m["no_lf"] == nil {
 				got += "\n"

@@ -46,7 +46,7 @@ type rig struct {
 func newRig(t testing.TB) *rig {
 	r := &rig{t: t, state: t.TempDir(), src: source(1)}
 	r.Options = Options{Name: "out", Base: t.TempDir(), Path: "{path}", Location: time.UTC}
-	r.ledger.Dir = r.state
+	r.ledger.Dir, r.ledger.Forget = r.state, 100*365*24*time.Hour // tests set the clock
 	t.Cleanup(r.close)
 	return r
 }

@@ -31,13 +31,19 @@ func newJSON() *jsonFormat {
 
 func (j *jsonFormat) gaps() bool { return true }
 
-func (j *jsonFormat) append(dst []byte, c *record.Chunk) []byte {
+func (j *jsonFormat) overhead(c *record.Chunk) int {
+	j.prepare(c)
+	return 200 + len(j.tail)
+}
+
+func (j *jsonFormat) append(dst []byte, c *record.Chunk, spill func([]byte) []byte) []byte {
 	j.prepare(c)
 	if c.Gap != nil {
 		return j.gap(dst, c)
 	}
 	line := fileOf(c).Unit == record.Line
 	eachRecord(c, func(rec []byte, off int, at int64) {
+		dst = spill(dst)
 		last := off+len(rec) == len(c.Data)
 		dst = append(dst, `{"time":"`...)
 		dst = j.clock.append(dst, at)

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -40,17 +41,22 @@ type childOptions struct {
 	Seed                      uint64
 }
 
-// killChunk is the chunk of a stream at a sequence: a few to some thousand numbered lines for one of three files.
+var filler = strings.Repeat("x", 2000) + "\n"
+
+// killChunk is the chunk of a stream at a sequence: a few short or many long numbered lines for one of three files.
 func killChunk(src *record.Source, k int, seq uint64) record.Chunk {
-	var b strings.Builder
-	lines := 1 + int(seq*2654435761>>7)%7
-	if seq%11 == 0 {
-		lines *= 500
+	var b []byte
+	lines, pad := 1+int(seq*2654435761>>7)%7, int(seq)%90
+	if seq%5 == 0 {
+		lines, pad = lines*70, int(seq*7919)%1900
 	}
 	for i := range lines {
-		fmt.Fprintf(&b, "%d %d %d %s\n", k, seq, i, strings.Repeat("x", int(seq)%90))
+		b = strconv.AppendInt(b, int64(k), 10)
+		b = strconv.AppendUint(append(b, ' '), seq, 10)
+		b = strconv.AppendInt(append(b, ' '), int64(i), 10)
+		b = append(append(b, ' '), filler[len(filler)-1-pad:]...)
 	}
-	return chunk(src, seq, "f"+strconv.Itoa(int(seq%killFiles)), b.String())
+	return chunk(src, seq, "f"+strconv.Itoa(int(seq%killFiles)), string(b))
 }
 
 func child() int {
@@ -100,17 +106,24 @@ func feed(out *Output, c childOptions) error {
 	rnd := rand.New(rand.NewPCG(c.Seed, 1))
 	var next [killStreams]uint64
 	var src [killStreams]*record.Source
+	ready := [killStreams]map[uint64]record.Chunk{} // made beforehand, so that most kills hit an append
 	for k := range src {
-		src[k] = source(byte(k + 1))
-		m := out.Mark(src[k].Stream)
-		next[k] = m.Seq + 1
-		fmt.Println("mark", k, m.Seq)
+		src[k], ready[k] = source(byte(k+1)), map[uint64]record.Chunk{}
+		next[k] = out.Mark(src[k].Stream).Seq + 1
+		for seq := next[k]; seq <= min(next[k]+100, c.Until); seq++ {
+			ready[k][seq] = killChunk(src[k], k, seq)
+		}
 	}
+	fmt.Printf("mark 0 %d\nmark 1 %d\nmark 2 %d\n", next[0]-1, next[1]-1, next[2]-1)
 	for {
 		var put []record.Chunk
 		for k := range src {
-			for n := rnd.IntN(6); n > 0 && next[k] <= c.Until; n-- {
-				put = append(put, killChunk(src[k], k, next[k]))
+			for n := rnd.IntN(10); n > 0 && next[k] <= c.Until; n-- {
+				made, ok := ready[k][next[k]]
+				if !ok {
+					made = killChunk(src[k], k, next[k])
+				}
+				put = append(put, made)
 				next[k]++
 			}
 		}
@@ -120,9 +133,7 @@ func feed(out *Output, c childOptions) error {
 		if err := out.Put(context.Background(), put); err != nil {
 			return err
 		}
-		for k := range src {
-			fmt.Println("ack", k, next[k]-1)
-		}
+		fmt.Printf("ack 0 %d\nack 1 %d\nack 2 %d\n", next[0]-1, next[1]-1, next[2]-1)
 	}
 }
 
@@ -152,7 +163,7 @@ func runChild(t *testing.T, c childOptions, after time.Duration, watch func(stri
 	done, killer := false, (*time.Timer)(nil)
 	lines := bufio.NewScanner(stdout)
 	for lines.Scan() {
-		if killer == nil && after > 0 {
+		if killer == nil && after > 0 && strings.HasPrefix(lines.Text(), "mark") {
 			killer = time.AfterFunc(after, func() { cmd.Process.Kill() })
 		}
 		if strings.HasPrefix(lines.Text(), "error") {
@@ -259,27 +270,26 @@ func history(t *testing.T, base, name string) string {
 }
 
 func TestKillsAtRandom(t *testing.T) {
+	const kills = 20 // of each kind
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	rnd := rand.New(rand.NewPCG(seed, 0))
 	for name, c := range map[string]childOptions{
-		"os":             {Until: 8000},
-		"disk":           {Until: 3000, Disk: true},
-		"rotated packed": {Until: 6000, Rotate: Rotate{Size: 1 << 20, Compress: "zstd", Rate: 1 << 40}},
+		"os":             {},
+		"disk":           {Disk: true},
+		"rotated packed": {Rotate: Rotate{Size: 1 << 20, Compress: "zstd", Rate: 1 << 40}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.Base, c.State = t.TempDir(), t.TempDir()
 			a := &acks{t: t}
-			kills := 0
-			for ; kills < 25; kills++ {
+			c.Until = 1 << 40
+			for range kills {
 				c.Seed = rnd.Uint64()
-				if runChild(t, c, time.Duration(rnd.IntN(30_000_000)), a.watch) {
-					break
+				if runChild(t, c, time.Duration(rnd.IntN(50_000_000)), a.watch) {
+					t.Fatal("the child ended by itself")
 				}
 			}
-			if kills < 10 {
-				t.Errorf("only %d kills before the end: give it more to do", kills)
-			}
+			c.Until = slices.Max(a.acked[:]) + 20 // what the last life had under way included
 			if !runChild(t, c, 0, a.watch) {
 				t.Fatal("the last child did not finish")
 			}
@@ -300,7 +310,7 @@ func TestKillAtEveryStep(t *testing.T) {
 	} {
 		t.Run(step, func(t *testing.T) {
 			c := childOptions{
-				Base: t.TempDir(), State: t.TempDir(), Until: 300, Disk: true, Seed: 7, Step: step,
+				Base: t.TempDir(), State: t.TempDir(), Until: 120, Disk: true, Seed: 7, Step: step,
 				Rotate: Rotate{Size: 64 << 10, Compress: "zstd", Rate: 1 << 40},
 			}
 			a := &acks{t: t}

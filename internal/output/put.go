@@ -16,6 +16,7 @@ type waiter struct {
 
 // Put appends the chunks to their files. Chunks at or below their stream's mark are dropped as duplicates.
 // After an error nothing of this call is promised, but part of it may be there and marked: calling again is right.
+// The calls for one stream must come one after the other, each after the one before it has succeeded.
 func (o *Output) Put(ctx context.Context, chunks []record.Chunk) error {
 	for i := range chunks {
 		if err := check(&chunks[i]); err != nil {
@@ -152,6 +153,10 @@ func (o *Output) collect(chunks []*record.Chunk) (int, error) {
 			b.duplicates++
 			continue
 		}
+		large := o.form != nil && estimate(o.form, c) > largeText
+		if large && len(b.marks) > 0 || b.text > maxBytes {
+			return i, nil // it goes alone; there is enough
+		}
 		if b.bytes += int64(c.Len); c.Gap != nil {
 			b.gaps, b.missing = b.gaps+1, b.missing+c.Gap.Bytes
 		}
@@ -162,22 +167,44 @@ func (o *Output) collect(chunks []*record.Chunk) (int, error) {
 			} else if err != nil {
 				return 0, err
 			}
-			o.render(r, c)
+			o.render(r, c, large)
 			b.records += int64(c.Records)
 		}
-		b.marks[c.Source.Stream] = mark.Add(c)
+		if b.marks[c.Source.Stream] = mark.Add(c); large {
+			return i + 1, nil
+		}
 	}
 	return len(chunks), nil
 }
 
-func (o *Output) render(r *run, c *record.Chunk) {
-	if o.form == nil {
+func (o *Output) render(r *run, c *record.Chunk, large bool) {
+	switch {
+	case o.form == nil:
 		r.parts = append(r.parts, c.Data)
 		r.Len += int64(c.Len)
-		return
+	case large:
+		r.large = c
+		s := newSummer(r.Sums[:0], r.Size)
+		r.text = o.pieces(r, func(p []byte) { s.add(p); r.Len += int64(len(p)) })
+		r.Sums = s.end()
+	default:
+		r.text = o.form.append(r.text, c, hold)
+		o.batch.text += int64(len(r.text)) - r.Len
+		r.Len = int64(len(r.text))
 	}
-	r.text = o.form.append(r.text, c)
-	r.Len = int64(len(r.text))
+}
+
+// pieces renders a large chunk and hands it on piece by piece. It returns its buffer, empty.
+func (o *Output) pieces(r *run, f func([]byte)) []byte {
+	rest := o.form.append(r.text[:0], r.large, func(p []byte) []byte {
+		if len(p) < spillText {
+			return p
+		}
+		f(p)
+		return p[:0]
+	})
+	f(rest)
+	return rest[:0]
 }
 
 // append writes the batch between its intent and its commit. The caller has the turn.

@@ -128,8 +128,17 @@ func (t *lineTemplate) escape(s string) (int, bool) {
 
 func (t *lineTemplate) gaps() bool { return false }
 
-func (t *lineTemplate) append(dst []byte, c *record.Chunk) []byte {
+func (t *lineTemplate) overhead(c *record.Chunk) int {
+	var b []byte
+	for i := range t.parts {
+		b = t.part(b, &t.parts[i], c, nil, c.Time)
+	}
+	return len(b)
+}
+
+func (t *lineTemplate) append(dst []byte, c *record.Chunk, spill func([]byte) []byte) []byte {
 	eachRecord(c, func(rec []byte, _ int, at int64) {
+		dst = spill(dst)
 		for i := range t.parts {
 			dst = t.part(dst, &t.parts[i], c, rec, at)
 		}
