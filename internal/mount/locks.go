@@ -45,10 +45,11 @@ type locks struct {
 	mu      sync.Mutex
 	files   map[record.FileKey]*fileLocks // with locks or waiters
 	waitFor map[uint64]uint64             // owner that waits for a fcntl lock -> owner it waits for
+	joined  func()                        // called when somebody begins to wait; for tests
 }
 
 func newLocks() *locks {
-	return &locks{files: map[record.FileKey]*fileLocks{}, waitFor: map[uint64]uint64{}}
+	return &locks{files: map[record.FileKey]*fileLocks{}, waitFor: map[uint64]uint64{}, joined: func() {}}
 }
 
 // with runs do on the file's locks.
@@ -101,10 +102,13 @@ func (t *locks) flush(key record.FileKey, owner uint64) {
 func (t *locks) wait(key record.FileKey, l *lock, cancel <-chan struct{}) error {
 	tick := time.NewTicker(endedPoll)
 	defer tick.Stop()
-	for {
+	for first := true; ; first = false {
 		err, freed := t.await(key, l)
 		if err != unix.EAGAIN {
 			return err
+		}
+		if first {
+			t.joined()
 		}
 		err = nil
 		select {

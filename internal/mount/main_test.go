@@ -66,6 +66,8 @@ type rig struct {
 	logs  *bytes.Buffer
 	stop  func()
 	ended chan error
+
+	waiting chan struct{} // somebody waits for a lock
 }
 
 // needs skips where a mount cannot be made.
@@ -122,6 +124,8 @@ func (r *rig) mount(set ...func(*Options)) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	r.m, r.stop, r.ended = m, cancel, make(chan error, 1)
+	r.waiting = make(chan struct{}, 1000)
+	m.locks.joined = func() { r.waiting <- struct{}{} }
 	r.below = fmt.Sprintf("/proc/self/fd/%d", m.Below())
 	go func() { r.ended <- m.Serve(ctx) }()
 	select {
