@@ -35,6 +35,7 @@ type pass struct {
 	tidied    time.Time
 	retry     time.Duration
 	untrimmed map[*File]bool   // views that hold what may go as soon as it is released
+	pressed   bool             // room is short: nothing is kept for readers
 	sources   []*record.Source // of earlier boots
 	unsaved   bool             // a view has changed since saved
 	saved     time.Time

@@ -83,6 +83,9 @@ func (c *Capture) trim(f *File) bool {
 	f.dirty = false
 	f.look()
 	want := f.view.size - f.readback
+	if c.pass.pressed {
+		want = f.view.size
+	}
 	for f.view.base < want && len(f.view.patches) > 0 {
 		p := f.view.patches[0]
 		to := min(want, p.At+c.releasedOf(p))
@@ -236,10 +239,15 @@ func (c *Capture) over() int64 {
 	return n
 }
 
-// keepLimits lets the oldest data make room. Write capture with another policy is refused before it comes so far;
-// a tenth of slack keeps the two from meeting at the same byte.
+// keepLimits lets the oldest data make room, after what is kept for readers has. Write capture with another policy
+// is refused before it comes so far.
 func (c *Capture) keepLimits() {
 	n := c.over()
+	before := c.pass.pressed
+	if c.pass.pressed = n > 0 || c.nearlyFull(); c.pass.pressed && !before {
+		c.pressAll()
+		return
+	}
 	if n <= 0 || c.o.DropOldest == nil {
 		return
 	}
@@ -248,6 +256,22 @@ func (c *Capture) keepLimits() {
 		c.o.Logger.Error("queue is full and its oldest data cannot be dropped", "over", n, "error", err)
 	} else if got > 0 {
 		c.o.Logger.Warn("queue is full: oldest data dropped", "bytes", got)
+	}
+}
+
+// nearlyFull reports whether the spools' file system has less than a sixteenth of its space left. What is kept only
+// for readers goes first, before data is dropped and before writers see ENOSPC.
+func (c *Capture) nearlyFull() bool {
+	var st unix.Statfs_t
+	return unix.Statfs(c.o.Dir, &st) == nil && st.Bavail < st.Blocks/16
+}
+
+// pressAll has every view give up what has been delivered.
+func (c *Capture) pressAll() {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	for _, f := range c.files {
+		c.pass.untrimmed[f] = true
 	}
 }
 
