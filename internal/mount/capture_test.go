@@ -94,6 +94,17 @@ func (c *testCapture) captured(path string) string {
 	return string(c.lines[path])
 }
 
+// seen returns the paths that something was captured for.
+func (c *testCapture) seen() map[string]bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	all := map[string]bool{}
+	for p := range c.lines {
+		all[p] = true
+	}
+	return all
+}
+
 func (c *testCapture) writer(path string) *record.Writer {
 	c.mu.Lock()
 	defer c.mu.Unlock()

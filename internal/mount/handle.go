@@ -53,29 +53,41 @@ const (
 	pageBits = 10
 	pageSize = 1 << pageBits
 	maxPages = 1024 // so at most 1,048,575 open files
+	slotBits = 20
 )
 
 type page [pageSize]atomic.Pointer[handle]
 
-// handles is the table of open files. get takes no lock: it is in the path of every write.
+// handles is the table of open files. get takes no lock: it is in the path of every write. A handle's number is its
+// slot and a counter above it: numbers do not come back, so that what is done late for one handle cannot hit another.
 type handles struct {
 	pages [maxPages]atomic.Pointer[page]
 	n     atomic.Int64 // handles in the table
 
-	mu   sync.Mutex
-	free []uint32 // slots given back
-	next uint32   // slots never used start here, less one: fh 0 means none
+	mu    sync.Mutex
+	free  []uint32 // slots given back
+	next  uint32   // newest slot used; 0 is not, because fh 0 means none
+	given uint64
 }
 
-func (t *handles) get(fh uint64) *handle {
-	if fh == 0 || fh >= maxPages*pageSize {
-		return nil
-	}
-	p := t.pages[fh>>pageBits].Load()
+func (t *handles) slot(fh uint64) *atomic.Pointer[handle] {
+	slot := fh & (1<<slotBits - 1)
+	p := t.pages[slot>>pageBits].Load()
 	if p == nil {
 		return nil
 	}
-	return p[fh&(pageSize-1)].Load()
+	return &p[slot&(pageSize-1)]
+}
+
+func (t *handles) get(fh uint64) *handle {
+	s := t.slot(fh)
+	if s == nil {
+		return nil
+	}
+	if h := s.Load(); h != nil && h.fh == fh {
+		return h
+	}
+	return nil
 }
 
 // put gives h a number; ENFILE when the table is full.
@@ -93,13 +105,12 @@ func (t *handles) put(h *handle) error {
 	default:
 		return unix.ENFILE
 	}
-	h.fh = uint64(slot)
-	p := t.pages[slot>>pageBits].Load()
-	if p == nil {
-		p = new(page)
-		t.pages[slot>>pageBits].Store(p)
+	t.given++
+	h.fh = t.given<<slotBits | uint64(slot)
+	if t.pages[slot>>pageBits].Load() == nil {
+		t.pages[slot>>pageBits].Store(new(page))
 	}
-	p[slot&(pageSize-1)].Store(h)
+	t.slot(h.fh).Store(h)
 	t.n.Add(1)
 	return nil
 }
@@ -112,10 +123,10 @@ func (t *handles) take(fh uint64) *handle {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !t.pages[fh>>pageBits].Load()[fh&(pageSize-1)].CompareAndSwap(h, nil) {
+	if !t.slot(fh).CompareAndSwap(h, nil) {
 		return nil
 	}
-	t.free = append(t.free, uint32(fh))
+	t.free = append(t.free, uint32(fh&(1<<slotBits-1)))
 	t.n.Add(-1)
 	return h
 }

@@ -17,7 +17,10 @@ import (
 // child is another process, told by lines what to do, answering each: "ok", or the errno's name.
 //
 //	open PATH        lock READ|WRITE [WAIT]      unlock      flock SH|EX|UN [WAIT]      ofd      get      close      fork
-func child([]string) int {
+func child(args []string) int {
+	if args[0] == "storm" {
+		return storm(args[1], args[2], args[3], args[4])
+	}
 	in := bufio.NewScanner(os.Stdin)
 	fd := -1
 	for in.Scan() {

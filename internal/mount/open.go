@@ -63,12 +63,11 @@ func (m *Mount) open(n *node, who fuse.Caller, flags uint32, out *fuse.OpenOut) 
 
 func (m *Mount) openCaptured(h *handle, who fuse.Caller, out *fuse.OpenOut) error {
 	n := h.node
-	path, _ := m.tree.path(n.at)
-	h.policy = m.o.Decider.Decide(m.o.Name, path)
+	h.policy = m.o.Decider.Decide(m.o.Name, n.path)
 	if err := m.hold(n.file); err != nil {
 		return err
 	}
-	mode, why, err := m.capture(h, path, who)
+	mode, why, err := m.capture(h, n.path, who)
 	if err != nil {
 		n.file.drop()
 		return err

@@ -44,6 +44,7 @@ type node struct {
 	at      *entry
 	kind    kind
 	file    *file  // kindCaptured only; the node holds a reference
+	path    string // kindCaptured only: where it was looked up. Who opens it meant that name, wherever it is by then
 	lookups uint64 // under tree.mu
 
 	open nodeOpen
@@ -145,10 +146,12 @@ func (t *tree) share(e *entry, k kind) *node {
 }
 
 // fresh returns a new node of e, which bind gave. It takes over the caller's reference to f.
-func (t *tree) fresh(e *entry, f *file) *node {
+func (t *tree) fresh(e *entry, f *file, path string) *node {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.add(e, kindCaptured, f)
+	n := t.add(e, kindCaptured, f)
+	n.path = path
+	return n
 }
 
 // add makes a node with one lookup, which bind has counted in e.nodes. Called with t.mu held.
