@@ -1,6 +1,7 @@
 package mount
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -200,9 +201,14 @@ func (f *fileLocks) conflict(l *lock) *lock {
 
 // apply makes l's range l's owner's, or free, whatever the owner held there before.
 func (f *fileLocks) apply(l *lock) {
+	mine := func(o lock) bool { return o.same(l) && o.overlaps(l) }
+	if !l.unlock && !slices.ContainsFunc(f.held, mine) {
+		f.held = append(f.held, *l)
+		return
+	}
 	held := make([]lock, 0, len(f.held)+2)
 	for _, o := range f.held {
-		if !o.same(l) || !o.overlaps(l) {
+		if !mine(o) {
 			held = append(held, o)
 			continue
 		}

@@ -1,0 +1,174 @@
+package mount
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"ftfuse/internal/record"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestOverNonEmpty(t *testing.T) {
+	needs(t)
+	r := newRig(t)
+	r.end()
+	r.ok("write", os.WriteFile(r.path("old"), []byte("was here\n"), 0o644))
+	r.ok("mkdir", os.Mkdir(r.path("d"), 0o755))
+	r.cap = newTestCapture(r.cap.dir)
+	r.mount()
+	r.sh(`echo new >> old; echo x >> d/f`)
+	r.want("content", r.read("old"), "was here\nnew\n")
+	b, err := os.ReadFile(r.below + "/old")
+	r.ok("read below", err)
+	r.want("below", string(b), "was here\n")
+	r.want("in mount(8)", r.sh(`findmnt -no SOURCE,FSTYPE,OPTIONS . | grep -o 'test *fuse.ftfuse.*nosuid,nodev'`) != "", true)
+}
+
+func TestRefusals(t *testing.T) {
+	r := newRig(t)
+	o := Options{Name: "again", Dir: r.dir, Capture: r.cap, Decider: testRules{}, Identifier: r.id}
+	_, err := Open(o)
+	r.fails("a live mount", err, unix.EBUSY)
+	o.Dir = "/etc/hostname"
+	_, err = Open(o)
+	r.fails("a file", err, unix.ENOTDIR)
+	o.Dir = filepath.Join(r.dir, "../none")
+	_, err = Open(o)
+	r.fails("nothing there", err, unix.ENOENT)
+	if r.m.Close() == nil {
+		t.Error("closed while served")
+	}
+	r.fails("served twice", r.m.Serve(context.Background()), record.ErrClosed)
+}
+
+// A sender that was killed leaves a mount that answers ENOTCONN. The next one takes it away.
+func TestDeadMount(t *testing.T) {
+	needs(t)
+	dir := tempDir(t)
+	at := filepath.Join(dir, "with space")
+	r := newRig(t)
+	r.ok("mkdir", os.Mkdir(at, 0o755))
+	for range 2 {
+		fd, err := unix.Open("/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC, 0)
+		r.ok("open", err)
+		mnt, err := newSuperblock(fd, "dead")
+		r.ok("superblock", err)
+		r.ok("attach", unix.MoveMount(mnt, "", unix.AT_FDCWD, at, unix.MOVE_MOUNT_F_EMPTY_PATH))
+		unix.Close(mnt)
+		unix.Close(fd)
+	}
+	r.fails("dead", unix.Access(at, 0), unix.ENOTCONN)
+	m, err := Open(Options{Name: "new", Dir: at, Capture: r.cap, Decider: testRules{}, Identifier: r.id})
+	r.ok("open over a dead mount", err)
+	r.want("dir", m.Dir(), at)
+	top, err := topMount(at)
+	if top != nil || err != nil {
+		t.Errorf("mounts left: %v, %v", top, err)
+	}
+	r.ok("close", m.Close())
+}
+
+// Serve ends when somebody unmounts.
+func TestUnmountedFromOutside(t *testing.T) {
+	r := newRig(t)
+	r.sh(`echo x >> f`)
+	r.ok("umount", unix.Unmount(r.dir, 0))
+	r.ok("serve", <-r.ended)
+	r.ended <- nil
+	r.want("the directory shows again", len(r.sh(`stat -c %s f`)) > 0, true)
+	r.end()
+}
+
+// Serve's end with a busy mount: bounded, open-capture writers never fail.
+func TestBusyAtEnd(t *testing.T) {
+	r := newRig(t, func(o *Options) { o.UnmountWait = 50 * time.Millisecond })
+	fd := r.fd("f", unix.O_WRONLY|unix.O_CREAT|unix.O_APPEND, 0o600)
+	w := r.fd("write", unix.O_WRONLY|unix.O_CREAT, 0o600)
+	r.write(fd, "before\n")
+	open := r.m.Passthrough() == nil
+	r.end()
+	if open {
+		r.write(fd, "after\n")
+		b, err := os.ReadFile(filepath.Join(r.cap.dir, "spool-1"))
+		r.ok("read", err)
+		r.want("in the spool", string(b), "before\nafter\n")
+		r.want("released", r.cap.open.Load(), int64(1))
+	}
+	_, err := unix.Write(w, []byte("x"))
+	if err == nil || !errors.Is(err, unix.ENOTCONN) && !errors.Is(err, unix.ECONNABORTED) {
+		t.Errorf("write after the end: got %v, want ENOTCONN", err)
+	}
+	r.ok("close without a server", unix.Close(fd))
+}
+
+// Writes that wait do not hold up others, and are bounded.
+func TestWaitingWrites(t *testing.T) {
+	r := newRig(t, func(o *Options) { o.MaxWaiting = 3000 })
+	waits := r.fd("block-a", unix.O_WRONLY|unix.O_CREAT|unix.O_APPEND, 0o600)
+	done := make(chan error, 1)
+	go func() {
+		_, err := unix.Write(waits, append([]byte("WAIT"), make([]byte, 1000)...))
+		done <- err
+	}()
+	for range 20 {
+		r.sh(`echo x >> block-b; echo y >> write; cat write > /dev/null; mkdir d; rmdir d`)
+	}
+	_, err := unix.Write(r.fd("block-c", unix.O_WRONLY|unix.O_CREAT, 0o600), make([]byte, 3000))
+	r.fails("more than may wait", err, unix.ENOSPC)
+	select {
+	case err := <-done:
+		t.Errorf("did not wait: %v", err)
+	default:
+	}
+	close(r.cap.blocked)
+	r.ok("write", <-done)
+}
+
+func TestIdentityIsCached(t *testing.T) {
+	r := newRig(t)
+	fd := r.fd("write", unix.O_WRONLY|unix.O_CREAT|unix.O_APPEND, 0o600)
+	before := r.id.calls.Load()
+	for range 1000 {
+		r.write(fd, "x")
+	}
+	if n := r.id.calls.Load() - before; n > 500 {
+		t.Errorf("1000 writes were identified %d times", n)
+	}
+	r.want("kind", r.cap.writer("write").Kind, record.Thread)
+}
+
+func TestShortRequests(t *testing.T) {
+	r := newRig(t)
+	s := &server{Mount: r.m, fd: -1}
+	rd := &reader{s, nil, make([]byte, 128)}
+	rd.handle(nil)
+	rd.handle(make([]byte, 10))
+	if got := strings.Count(r.logs.String(), "short request"); got != 2 {
+		t.Errorf("short requests logged: got %d, want 2", got)
+	}
+	r.logs.Reset()
+}
+
+func TestStatsNameReasons(t *testing.T) {
+	o := opens{n: map[[2]string]uint64{}}
+	for i := range 1000 {
+		o.add(record.WriteMode, fmt.Sprintf("%serror %d", whySpool, i))
+	}
+	if n := len(o.list()); n > maxReasons+1 {
+		t.Errorf("got %d reasons, want at most %d", n, maxReasons+1)
+	}
+	var sum uint64
+	for _, c := range o.list() {
+		sum += c.Count
+	}
+	if sum != 1000 {
+		t.Errorf("got %d opens, want 1000", sum)
+	}
+}
