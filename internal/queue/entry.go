@@ -19,7 +19,7 @@ import (
 const (
 	summaryVersion = 1
 	maxSummary     = 8 << 20 // bytes: the extents of the largest entry fit
-	maxRunChunks   = 4096    // chunks of one entry
+	maxRunChunks   = 512     // chunks of one entry: what cannot be delivered is dropped by the entry
 	maxRunBytes    = 1 << 20 // payload of one entry, unless a single chunk is larger
 )
 

@@ -3,6 +3,7 @@ package queue
 import (
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"sync"
 	"syscall"
@@ -378,4 +379,57 @@ func TestFullDiskIsSaidSo(t *testing.T) {
 		t.Fatalf("got %q", got)
 	}
 	balanced(t, q)
+}
+
+// TestRealFullDisk fills a small file system to the last byte, twice, and drains it.
+func TestRealFullDisk(t *testing.T) {
+	dir := t.TempDir()
+	if err := syscall.Mount("queue", dir, "tmpfs", 0, "size=4m"); err != nil {
+		t.Skipf("cannot mount a small file system: %v", err)
+	}
+	t.Cleanup(func() { syscall.Unmount(dir, syscall.MNT_DETACH) })
+	o := options(dir)
+	o.RetryEvery, o.SegmentEntries, o.CommitEvery = 1, 100, 1
+	q, _ := open(t, o)
+	defer q.Close()
+	c := cursor(t, q, "a")
+	var sent, got []string
+	for round := range 2 {
+		for n := 0; ; n++ {
+			text := fmt.Sprintf("%d/%d %01000d", round, n, n)
+			err := q.Append([]record.Chunk{inline("r", text)})
+			if errors.Is(err, record.ErrFull) {
+				break
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			sent = append(sent, text)
+		}
+		if err := os.WriteFile(dir+"/filler", make([]byte, 4<<20), 0o600); err == nil {
+			t.Fatal("the disk is not full")
+		}
+		for {
+			b, ok := next(t, c, 10000)
+			if !ok {
+				break
+			}
+			for i := range b.Chunks {
+				got = append(got, string(b.Chunks[i].Data))
+			}
+			if err := c.Ack(b.Last, record.Durable{Seq: b.Last}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.Remove(dir + "/filler"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(sent) < 1000 || !slices.Equal(got, sent) {
+		t.Fatalf("sent %d, got %d: want the same, at least 1000", len(sent), len(got))
+	}
+	balanced(t, q)
+	if s := q.Stats(); s.Held != 0 || s.Cursors[0].Rules[0].Dropped != nil {
+		t.Fatalf("got %+v", s)
+	}
 }

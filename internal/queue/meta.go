@@ -113,12 +113,20 @@ func (m *metaStore) write(q queueRec, cursors []cursorRec, forgotten []string, s
 	if err = m.put(b, sync); err == nil {
 		return nil
 	}
-	// As in Queue.store: never write again after a failure without reopening.
-	m.close()
-	if rerr := m.revive(); rerr != nil {
-		return errors.Join(err, rerr)
+	if err = m.again(b, sync, err); err != nil && isFull(err) && spendReserve(m.o) {
+		err = m.again(b, sync, err)
 	}
-	if err = m.put(b, sync); err != nil {
+	return err
+}
+
+// again writes after a failure. As in Queue.store: never without reopening.
+func (m *metaStore) again(b *leveldb.Batch, sync bool, cause error) error {
+	m.close()
+	if err := m.revive(); err != nil {
+		return errors.Join(cause, err)
+	}
+	err := m.put(b, sync)
+	if err != nil {
 		m.close()
 	}
 	return err
@@ -292,6 +300,9 @@ func (q *Queue) removeSegments(done []*segment) {
 	q.mu.Unlock()
 	for _, s := range mine {
 		s.remove()
+	}
+	if len(mine) > 0 {
+		keepReserve(&q.o)
 	}
 }
 

@@ -41,7 +41,10 @@ type Options struct {
 	// function has run). It is called from within some Append while no other is in progress, so a caller of Append
 	// must not hold a lock that Snapshot takes. It is stored first in every database of the chain. Nil: none.
 	Snapshot func() []byte
-	// Release is called, outside all locks, with extents that every cursor has passed, after the cursors' commit.
+	// Release is called, outside all locks, with extents that every cursor has passed, after the cursors' commit;
+	// with each extent once. Within a spool they come in any order: DropOldest frees later ranges while earlier ones,
+	// which are in flight, are still needed. Extents that were passed but not released when the queue was closed or
+	// killed are missing from Recovery.Extents.
 	Release func([]record.Extent)
 	// Expire returns the age at which queued data of a rule is dropped, 0 for never. Nil: never.
 	Expire func(rule string) time.Duration

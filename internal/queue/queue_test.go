@@ -305,3 +305,59 @@ func TestRelayedStreamsKeepTheirOrigin(t *testing.T) {
 		t.Fatalf("dropped %d bytes in flight, %v", n, err)
 	}
 }
+
+func TestCloseWhileEverybodyWorks(t *testing.T) {
+	o := options(fastDir(t))
+	o.SegmentEntries, o.CommitEvery = 20, 1
+	q, _ := open(t, o)
+	c := cursor(t, q, "a")
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	var wg sync.WaitGroup
+	wg.Go(func() { q.Run(ctx) })
+	ready := make(chan struct{})
+	for range 4 {
+		wg.Go(func() {
+			for n := 0; ; n++ {
+				if err := q.Append([]record.Chunk{inline("r", "x")}); err != nil {
+					if !errors.Is(err, record.ErrClosed) {
+						t.Error(err)
+					}
+					return
+				}
+				if n == 60 {
+					ready <- struct{}{}
+				}
+			}
+		})
+	}
+	wg.Go(func() {
+		for {
+			b, err := c.Next(ctx, 10)
+			if err != nil {
+				if !errors.Is(err, record.ErrClosed) {
+					t.Error(err)
+				}
+				return
+			}
+			c.Ack(b.Last, record.Durable{Seq: b.Last})
+			q.Stats()
+			q.DropOldest(3, record.QueueFull)
+		}
+	})
+	for range 4 {
+		<-ready
+	}
+	if err := q.Close(); err != nil {
+		t.Fatal(err)
+	}
+	wg.Wait()
+	q, r := open(t, o)
+	if !r.Clean || r.Lost != 0 {
+		t.Fatalf("after an orderly close: got %+v", r)
+	}
+	balanced(t, q)
+	if s := q.Stats(); s.Seq != s.Last {
+		t.Fatalf("got sequence %d at position %d: a hole", s.Seq, s.Last)
+	}
+}

@@ -39,6 +39,9 @@ func (c *Cursor) read(limit int64) (b record.Batch, ok bool, err error) {
 			continue
 		}
 		if err := r.collect(); err != nil {
+			if r.stale() {
+				continue
+			}
 			return b, false, err
 		}
 		if r.brokenAt != 0 {
@@ -184,6 +187,13 @@ func (r *reading) addGap(g *gapRec, pos uint64) {
 			Gap: &record.Gap{First: p.First, Reason: g.Reason, Bytes: p.Bytes, Records: p.Records},
 		})
 	}
+}
+
+// stale says whether the cursor has moved on since begin, by which what is read may be gone.
+func (r *reading) stale() bool {
+	r.c.q.mu.Lock()
+	defer r.c.q.mu.Unlock()
+	return !r.c.q.closed && (r.c.changed != r.changed || r.c.next != r.from)
 }
 
 // finish makes the batch the cursor's last, unless gaps or a rewind came in between. Positions are noted on disk

@@ -21,13 +21,10 @@ type Recovery struct {
 	Lost        uint64 // positions found missing now; each cursor that needed them reads a gap
 	Took        string // how long Open took, for the log
 
-	q      *Queue
-	since  uint64 // first position after the snapshot
-	last   uint64
-	ranges []segmentRange
+	q     *Queue
+	since uint64 // first position after the snapshot
+	last  uint64
 }
-
-type segmentRange struct{ first, last uint64 }
 
 // Replay calls f with every entry since the snapshot, in order; own chunks carry their sequence.
 // It must be done before the first Append.
@@ -166,6 +163,7 @@ func (q *Queue) recoverAll() (*Recovery, error) {
 		return nil, err
 	}
 	q.closeIdleReaders()
+	keepReserve(&q.o)
 	return rv.r, nil
 }
 
@@ -178,14 +176,14 @@ type recovery struct {
 	lost bool    // cursors are stale copies: the meta database was lost
 
 	baseIndex int
-	quarantim []string
-	found     []span // holes
+	setAside  []string // quarantine folders
+	found     []span   // holes
 }
 
 func (rv *recovery) quarantined(where string) {
 	if where != "" {
-		rv.quarantim = append(rv.quarantim, where)
-		rv.r.Quarantined = strings.Join(rv.quarantim, " ")
+		rv.setAside = append(rv.setAside, where)
+		rv.r.Quarantined = strings.Join(rv.setAside, " ")
 		rv.q.quarantine = where
 	}
 }

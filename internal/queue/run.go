@@ -90,7 +90,7 @@ func (q *Queue) Close() error {
 	}
 	err := errors.Join(healed, q.signOff(errors.Join(healed, released) == nil))
 	for _, s := range q.segs {
-		s.close()
+		s.end()
 	}
 	return errors.Join(err, q.lock.Close())
 }

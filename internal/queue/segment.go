@@ -9,6 +9,8 @@ import (
 	"github.com/syndtr/goleveldb/leveldb"
 	"github.com/syndtr/goleveldb/leveldb/opt"
 	"github.com/syndtr/goleveldb/leveldb/util"
+
+	"ftfuse/internal/record"
 )
 
 // segment is one database of the chain. Its folder's name is its first position; it ends where the next begins.
@@ -20,6 +22,7 @@ type segment struct {
 	mu     sync.RWMutex // held for reading while db is used, for writing while it is opened or closed
 	d      *database    // nil: closed
 	writes bool         // d was opened for writing
+	ended  bool         // never open it again: removed, or the queue is closed
 }
 
 const segmentPrefix = "seg-"
@@ -35,6 +38,9 @@ func (s *segment) open(mode openMode) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	writes := mode != openReading
+	if s.ended {
+		return fmt.Errorf("open database %s: %w", s.dir, record.ErrClosed)
+	}
 	if s.d != nil && (s.writes || !writes) {
 		return nil
 	}
@@ -51,6 +57,14 @@ func (s *segment) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.drop()
+}
+
+// end closes for good: a reader that still knows the segment must not make its folder again.
+func (s *segment) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.drop()
+	s.ended = true
 }
 
 // drop closes the handle. Called with mu held for writing.
@@ -192,7 +206,7 @@ func (s *segment) exists() bool {
 
 // remove deletes the folder, by a rename first: half a folder would look like damage.
 func (s *segment) remove() {
-	s.close()
+	s.end()
 	gone := s.dir + ".gone"
 	if err := os.Rename(s.dir, gone); err != nil {
 		if !os.IsNotExist(err) {
