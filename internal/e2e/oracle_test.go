@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -40,6 +41,43 @@ func (s *site) settle(l []*load) {
 		w.check(s.t, s.received(w.file))
 	}
 	s.orderWithinHandles()
+	s.identities(l)
+}
+
+// writtenBy expects that every line of a file carries one of these program names, and a process id.
+func (s *site) writtenBy(file string, comms ...string) {
+	s.t.Helper()
+	lines := 0
+	for _, j := range s.jsonLines() {
+		if j.Path != file || j.Gap != nil {
+			continue
+		}
+		lines++
+		if !slices.Contains(comms, j.Comm) || j.PID == 0 || j.Exe == "" || j.Host != "sendhost" {
+			s.t.Errorf("line of %s has writer %+v, want one of %v", file, j, comms)
+			return
+		}
+	}
+	if lines == 0 {
+		s.t.Errorf("no line of %s in the json output", file)
+	}
+}
+
+func (s *site) jsonLines() []jsonLine {
+	s.t.Helper()
+	all := readFile(s.t, s.out+".json/all.json")
+	if len(all) == s.parsed { // it only grows
+		return s.lines
+	}
+	s.parsed, s.lines = len(all), nil
+	for text := range strings.Lines(all) {
+		var j jsonLine
+		if err := json.Unmarshal([]byte(text), &j); err != nil {
+			s.t.Fatalf("%v in %s", err, brief(text))
+		}
+		s.lines = append(s.lines, j)
+	}
+	return s.lines
 }
 
 // orderWithinHandles holds the lines of every handle, as the json output has them, to their order.
@@ -115,7 +153,6 @@ func TestOracle(t *testing.T) {
 		total += len(w.ok)
 	}
 	s.balance(total)
-	s.identities(l)
 }
 
 // balance holds the counters of both sides against each other and against what the writers wrote.
@@ -151,6 +188,8 @@ type jsonLine struct {
 	Data   string `json:"data"`
 	BootID string `json:"boot_id"`
 	Handle uint64 `json:"handle"`
+	Below  bool   `json:"below"`
+	Gap    *struct{ Reason string }
 }
 
 // identities holds every line's attributes against who really wrote it.
@@ -179,8 +218,14 @@ func (s *site) identities(l []*load) {
 		if w == nil {
 			s.t.Fatalf("line of nobody: %s", text)
 		}
+		if j.Below { // nobody was seen writing it
+			if j.Kind != "unknown" || !w.reopens {
+				s.t.Errorf("line of writer %s came from below the mount: %s", id, text)
+			}
+			continue
+		}
 		kind, clock := "opener", "seen"
-		if w.file == "thread.wc" || w.file == "flow.log" {
+		if w.file == "thread.wc" || w.file == "flow.log" || w.reopens && j.Kind == "thread" {
 			kind, clock = "thread", "written"
 		}
 		checked++

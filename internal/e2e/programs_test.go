@@ -35,7 +35,7 @@ func TestShellAndCoreutils(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	s.startBoth()
-	big := numbers(200_000) // about 10 MB
+	big := numbers(50_000) // more than two chunks
 	file := s.write("big", big)
 	s.sh("for i in 1 2 3; do echo append $i >> a.log; done")
 	s.expect("a.log", "append 1\nappend 2\nappend 3\n")
@@ -60,6 +60,12 @@ func TestShellAndCoreutils(t *testing.T) {
 	s.sh(`printf 'nul\000 cr\r bad\377utf8\n' >> bytes.log`)
 	s.expect("bytes.log", "nul\x00 cr\r bad\xffutf8\n")
 	s.drained()
+	s.writtenBy("a.log", "sh")
+	s.writtenBy("b.log", "sh")
+	s.writtenBy("big1.log", "cat", "sh") // the shell opened it, and may have written nothing by then
+	s.writtenBy("big2.log", "cat")
+	s.writtenBy("tee.log", "tee")
+	s.writtenBy("dd.log", "dd")
 }
 
 func TestHugeLine(t *testing.T) {
@@ -110,6 +116,9 @@ func TestPythonLogging(t *testing.T) {
 		t.Error("rotation left no files")
 	}
 	s.onlySent("size.log", "time.log", "watched.log")
+	for _, kind := range []string{"size", "time", "watched"} {
+		s.writtenBy(kind+".log", "python3", "python", "python3.11")
+	}
 }
 
 // onlySent expects that the receiver has these files and no other: what is rotated is not sent again.
@@ -168,6 +177,7 @@ func TestLogrotate(t *testing.T) {
 		t.Errorf("rotated files hold %q", got)
 	}
 	s.onlySent("create.log", "copy.log")
+	s.writtenBy("create.log", "sh")
 }
 
 func TestNginx(t *testing.T) {
@@ -214,6 +224,7 @@ http {
 	if got := s.received("access.log"); sorted(got) != sorted(want) { // two workers
 		t.Errorf("access.log at the receiver: %s, want %s", brief(got), brief(want))
 	}
+	s.writtenBy("access.log", "nginx")
 }
 
 func sorted(s string) string {
@@ -253,6 +264,8 @@ global(workDirectory="%[1]s")
 			t.Errorf("message %d came %d times", i, n)
 		}
 	}
+	s.drained()
+	s.writtenBy("syslog", "rs:main Q:Reg", "rsyslogd")
 }
 
 const stdioC = `
@@ -280,6 +293,9 @@ func TestStdio(t *testing.T) {
 	s.sh(s.dir + "/stdio append.log a && " + s.dir + "/stdio write.log w")
 	s.expect("append.log", want.String())
 	s.expect("write.log", want.String())
+	s.drained()
+	s.writtenBy("append.log", "stdio")
+	s.writtenBy("write.log", "stdio")
 }
 
 func TestTailFollowsAndBindMount(t *testing.T) {

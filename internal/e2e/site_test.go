@@ -31,6 +31,8 @@ type site struct {
 	queueX   string // lines below queue:
 	rulesX   string // rules before the two that are always there
 	spool    string
+	parsed   int // bytes of the json output that lines are of
+	lines    []jsonLine
 }
 
 const rotated = `["**/*.gz", "**/*.xz", "**/*.zst", "**/*.[0-9]", "**/*.[0-9][0-9]", "**/*-[0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9]", "**/*.[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*"]`

@@ -100,6 +100,10 @@ func (r *Reader) Refresh(w *record.Writer) *record.Writer {
 		e.close()
 		return w
 	}
+	if e.exe == "" && e.comm == w.Comm { // it is ending: its program is gone already (do_exit), and was w's
+		e.close()
+		return w
+	}
 	if n := r.shards[w.TID%shards].put(e, w.Kind, w.UID, w.GID); *n != *w {
 		return n
 	}
