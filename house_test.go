@@ -37,7 +37,7 @@ var edges = map[string]string{
 	"internal/control":       "record",
 	"internal/systemd":       "",
 	"internal/node":          "record identify rules wire mount capture queue uplink ingest ledger output config control systemd",
-	"cmd/ftfuse":             "record rules config control node systemd",
+	"cmd/ftfuse":             "record rules queue output config control node systemd",
 	"cmd/mount.ftfuse":       "systemd",
 	"bench":                  "",
 	"bench/nullfs":           "",
@@ -102,9 +102,15 @@ func walk(t *testing.T, f func(name string)) {
 	}
 }
 
+// parsed is the whole tree, read by the first test that asks; the tests of this package are not parallel.
+var parsed []source
+
 // sources parses every Go file of the tree.
 func sources(t *testing.T) []source {
 	t.Helper()
+	if parsed != nil {
+		return parsed
+	}
 	var all []source
 	fset := token.NewFileSet()
 	walk(t, func(name string) {
@@ -121,6 +127,7 @@ func sources(t *testing.T) []source {
 	if len(all) < 20 {
 		t.Fatalf("%d Go files found: want the whole tree", len(all))
 	}
+	parsed = all
 	return all
 }
 

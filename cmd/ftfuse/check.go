@@ -99,7 +99,7 @@ func namedByEnvironment(t *terminal, src config.Sources) ([]configuration, error
 // load reads one configuration.
 func (c configuration) load() (*config.Report, error) {
 	if c.role == config.RoleReceiver {
-		_, report, err := config.LoadReceiver(c.src)
+		_, report, err := readReceiver(c.src)
 		return report, err
 	}
 	_, report, err := config.LoadSender(c.src)

@@ -7,6 +7,7 @@ import (
 
 	"ftfuse/internal/config"
 	"ftfuse/internal/node"
+	"ftfuse/internal/output"
 )
 
 func newReceiver(t *terminal) *cobra.Command {
@@ -48,5 +49,31 @@ func loadReceiver(t *terminal, file string) (*config.Receiver, *config.Report, e
 	if err != nil {
 		return nil, nil, err
 	}
-	return config.LoadReceiver(src)
+	return readReceiver(src)
+}
+
+// readReceiver is config.LoadReceiver, and has the outputs judge their templates.
+func readReceiver(src config.Sources) (*config.Receiver, *config.Report, error) {
+	cfg, report, err := config.LoadReceiver(src)
+	if err != nil {
+		return nil, report, err
+	}
+	var bad config.Problems
+	for _, o := range cfg.Outputs {
+		zone, err := config.Zone(o.TimeZone)
+		if err != nil {
+			return nil, report, err
+		}
+		err = output.Validate(output.Options{
+			Name: o.Name, Base: o.Base, Path: o.Path, Format: o.Format, Template: o.Template, TimeFormat: o.TimeFormat, Location: zone,
+			Rotate: output.Rotate{Compress: o.Rotate.Compress},
+		})
+		if err != nil {
+			bad = append(bad, report.Problem("outputs["+o.Name+"]", err.Error()))
+		}
+	}
+	if len(bad) > 0 {
+		return nil, report, bad
+	}
+	return cfg, report, nil
 }

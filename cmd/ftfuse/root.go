@@ -38,7 +38,7 @@ func newRoot(t *terminal) *cobra.Command {
 	root.SetHelpTemplate(helpTemplate)
 	root.SetHelpCommand(newHelp(root))
 	root.AddCommand(
-		newSender(t), newReceiver(t), newCheck(t), newConfig(t), newExplain(t), newStatus(t), newVersion(t),
+		newSender(t), newReceiver(t), newCheck(t), newConfig(t), newExplain(t), newStatus(t), newQueue(t), newVersion(t),
 	)
 	strictArgs(root)
 	return root
@@ -124,7 +124,8 @@ examples:
 {{.Example}}
 {{end}}{{if .HasParent}}
 options:
-{{.LocalFlags.FlagUsages | trimTrailingWhitespaces}}
+{{.LocalFlags.FlagUsages | trimTrailingWhitespaces}}{{if .HasAvailableInheritedFlags}}
+{{.InheritedFlags.FlagUsages | trimTrailingWhitespaces}}{{end}}
 {{else}}
 ` + "`ftfuse COMMAND --help` says more." + `
 ` + exitTable() + `{{end}}`

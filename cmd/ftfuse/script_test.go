@@ -10,6 +10,9 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"ftfuse/internal/queue"
+	"ftfuse/internal/record"
 )
 
 func TestMain(m *testing.M) {
@@ -26,10 +29,11 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"code":    code,
-			"answers": answers,
-			"narrow":  narrow,
-			"expand":  expandFile,
+			"code":      code,
+			"answers":   answers,
+			"narrow":    narrow,
+			"makequeue": makeQueue,
+			"expand":    expandFile,
 		},
 	})
 }
@@ -84,4 +88,22 @@ func expandFile(ts *testscript.TestScript, neg bool, args []string) {
 		text := strings.ReplaceAll(ts.ReadFile(name), "$WORK", ts.Getenv("WORK"))
 		ts.Check(os.WriteFile(path, []byte(text), 0o644))
 	}
+}
+
+// makequeue DIR makes a queue of a stopped sender that holds one line for the target default.
+func makeQueue(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: makequeue DIR")
+	}
+	source := &record.Source{Stream: record.Stream{Sender: record.SenderID{1}}, Host: "web1"}
+	q, _, err := queue.Open(queue.Options{Dir: ts.MkAbs(args[0]), Source: source, Logger: quiet})
+	ts.Check(err)
+	_, err = q.Cursor("default")
+	ts.Check(err)
+	line := []byte("hello\n")
+	ts.Check(q.Append([]record.Chunk{{
+		Source: source, File: &record.File{Mount: "log", Path: "a.log", Rule: "all"}, Writer: &record.Writer{}, Time: time.Now().UnixNano(),
+		Records: 1, CRC: record.CRC(line), Len: uint32(len(line)), Data: line,
+	}}))
+	ts.Check(q.Close())
 }

@@ -94,7 +94,7 @@ func controlSockets(t *terminal, file, role string) ([]socket, error) {
 
 func socketOf(c configuration) (string, error) {
 	if c.role == config.RoleReceiver {
-		cfg, _, err := config.LoadReceiver(c.src)
+		cfg, _, err := readReceiver(c.src)
 		if err != nil {
 			return "", err
 		}

@@ -27,11 +27,11 @@ func (l *loader) checkSender(c *Sender) {
 }
 
 func (l *loader) bad(path, text, hint string) {
-	l.problems = append(l.problems, Problem{Origin: l.origin(path), Key: path, Text: text, Hint: hint})
+	l.problems = append(l.problems, Problem{Origin: l.report.place(path), Key: path, Text: text, Hint: hint})
 }
 
 func (l *loader) doubt(path, text, hint string) {
-	l.problems = append(l.problems, Problem{Origin: l.origin(path), Key: path, Text: text, Hint: hint, Warning: true})
+	l.problems = append(l.problems, Problem{Origin: l.report.place(path), Key: path, Text: text, Hint: hint, Warning: true})
 }
 
 func (l *loader) checkHost(c *Sender) {

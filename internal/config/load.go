@@ -25,8 +25,25 @@ type Report struct {
 	Files    []string // read, in order
 	Warnings Problems
 
+	source   string // the main file, or FTFUSE_CONFIG_JSON
 	stack    *stack
 	resolved any // pointer to the configuration with its derived values
+}
+
+// Problem makes a mistake that another package has found one at the place where the value of key was given.
+func (r *Report) Problem(key, text string) Problem {
+	return Problem{Origin: r.place(key), Key: key, Text: text}
+}
+
+// place returns where the value at path was given, or the nearest section around it, or the main file.
+func (r *Report) place(path string) Origin {
+	for path != "" {
+		if o, ok := r.stack.origins[path]; ok {
+			return o
+		}
+		path = parent(path)
+	}
+	return Origin{File: r.source}
 }
 
 // LoadSender reads and judges a sender's configuration. On mistakes the error is Problems, all of them at once; the
@@ -93,7 +110,6 @@ func decision(r Rule) record.Decision {
 // loader gathers the sources and what is wrong with them.
 type loader struct {
 	stack    *stack
-	source   string
 	problems Problems
 	report   *Report
 }
@@ -106,10 +122,10 @@ func newLoader(defaults any, elements map[string]any) *loader {
 func (l *loader) read(src Sources) {
 	switch {
 	case src.Text != "":
-		l.source = "FTFUSE_CONFIG_JSON"
-		l.push(l.source, []byte(src.Text), true)
+		l.report.source = "FTFUSE_CONFIG_JSON"
+		l.push(l.report.source, []byte(src.Text), true)
 	case src.File != "":
-		l.source = src.File
+		l.report.source = src.File
 		l.readFile(src.File, true)
 		for _, path := range DropIns(src.File) {
 			l.readFile(path, false)
@@ -176,17 +192,6 @@ func (l *loader) required(v reflect.Value, path string) {
 // broken reports whether there is an error at path already.
 func (l *loader) broken(path string) bool {
 	return slices.ContainsFunc(l.problems, func(p Problem) bool { return p.Key == path && !p.Warning })
-}
-
-// origin returns where the value at path was given, or the nearest section around it.
-func (l *loader) origin(path string) Origin {
-	for path != "" {
-		if o, ok := l.stack.origins[path]; ok {
-			return o
-		}
-		path = parent(path)
-	}
-	return Origin{File: l.source}
 }
 
 // changed reports whether the element of a list differs from the default at key, which may be a path.

@@ -26,6 +26,15 @@ func (s *Status) Print(w io.Writer, style Style) error {
 	return p.flush(w)
 }
 
+// Print writes r for people.
+func (r *QueueReport) Print(w io.Writer, style Style) error {
+	p := &printer{Style: style}
+	p.queue(r.Queue, r.Now)
+	p.line()
+	p.flows(r.Flows)
+	return p.flush(w)
+}
+
 func (p *printer) sender(s *SenderStatus, now time.Time) {
 	p.line()
 	p.mounts(s.Mounts)
@@ -114,7 +123,12 @@ func count(c Count) cell {
 	return cell{humanBytes(c.Bytes) + " " + humanCount(c.Records), noColour}
 }
 
-func inWords(c Count) string { return humanBytes(c.Bytes) + ", " + humanCount(c.Records) + " records" }
+func inWords(c Count) string {
+	if c.Records == 1 {
+		return humanBytes(c.Bytes) + ", 1 record"
+	}
+	return humanBytes(c.Bytes) + ", " + humanCount(c.Records) + " records"
+}
 
 func (p *printer) queue(q QueueStatus, now time.Time) {
 	share := 0.0
@@ -217,7 +231,7 @@ func state(s string) cell {
 	switch word {
 	case "connected", "serving", "ok":
 		return cell{plain(s), green}
-	case "connecting", "waiting", "idle", "gone", "closed":
+	case "connecting", "waiting", "idle", "gone", "closed", "stopped":
 		return cell{plain(s), yellow}
 	}
 	return cell{plain(s), red}

@@ -105,6 +105,14 @@ type QueueStatus struct {
 	State    string    `json:"state"` // ok, full, or what is wrong
 }
 
+// QueueReport is the queue with what is in it, also of a sender that does not run.
+type QueueReport struct {
+	Now   time.Time   `json:"now"`
+	Live  bool        `json:"live"` // told by the running sender
+	Queue QueueStatus `json:"queue"`
+	Flows []Flow      `json:"flows"`
+}
+
 // PeerStatus is a sender's connection to one target.
 type PeerStatus struct {
 	Target     string        `json:"target"`

@@ -1,0 +1,222 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"github.com/spf13/cobra"
+
+	"ftfuse/internal/config"
+	"ftfuse/internal/control"
+	"ftfuse/internal/queue"
+)
+
+func newQueue(t *terminal) *cobra.Command {
+	var file string
+	c := family(&cobra.Command{
+		Use:   "queue",
+		Short: "look into the queue of a sender, check it, repair it, empty it",
+		Long: `Look after the queue on this machine's disk. status works at any time; the others want
+the sender stopped.`,
+		Example: `  ftfuse queue status
+  systemctl stop ftfuse-sender && ftfuse queue check`,
+	}, newQueueStatus(t, &file), newQueueCheck(t, &file), newQueueExport(t, &file), newQueueRepair(t, &file), newQueuePurge(t, &file))
+	c.PersistentFlags().StringVarP(&file, "config", "c", "", "configuration `FILE` of the sender (default "+config.DefaultFile(config.RoleSender)+")")
+	return c
+}
+
+// queueDir returns the folder of the configured queue.
+func queueDir(t *terminal, file string) (string, error) {
+	cfg, _, err := loadSender(t, file)
+	if err != nil {
+		return "", err
+	}
+	return cfg.Queue.Dir, nil
+}
+
+// stopped adds to an error what to do if the sender runs.
+func stopped(err error) error {
+	if err != nil && isInUse(err) {
+		return exitError{err, exitInUse, "stop the sender first: `systemctl stop ftfuse-sender`"}
+	}
+	return err
+}
+
+func newQueueStatus(t *terminal, file *string) *cobra.Command {
+	var asJSON bool
+	c := &cobra.Command{
+		Use:     "status [--json]",
+		Short:   "show what the queue holds, for each rule and target",
+		Example: "  ftfuse queue status",
+		Args:    arguments(0, 0, ""),
+		RunE: func(c *cobra.Command, _ []string) error {
+			cfg, _, err := loadSender(t, *file)
+			if err != nil {
+				return err
+			}
+			s, problems, err := queueStatus(c.Context(), cfg)
+			if err != nil {
+				return stopped(err)
+			}
+			if asJSON {
+				return json.NewEncoder(t.out).Encode(s)
+			}
+			for _, p := range problems {
+				t.say("warning", yellow, p, "look closer with `ftfuse queue check`")
+			}
+			return s.Print(t.out, t.style())
+		},
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return c
+}
+
+// queueStatus asks the running sender, or reads the queue of a stopped one. problems are what seems wrong there.
+func queueStatus(ctx context.Context, cfg *config.Sender) (s control.QueueReport, problems []string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, askLimit)
+	defer cancel()
+	var live control.Status
+	err = control.Call(ctx, cfg.Control.Socket, http.MethodGet, control.PathStatus, nil, &live)
+	if err == nil && live.Sender != nil {
+		return control.QueueReport{Now: live.Now, Live: true, Queue: live.Sender.Queue, Flows: live.Sender.Flows}, nil, nil
+	}
+	if err != nil && !errors.Is(err, control.ErrNotRunning) {
+		return s, nil, err
+	}
+	st, problems, err := queue.Status(cfg.Queue.Dir)
+	if err != nil {
+		return s, nil, err
+	}
+	s = control.QueueReport{Now: time.Now(), Queue: control.QueueStatus{
+		Bytes: st.Held, MaxSize: uint64(cfg.Queue.MaxSize), MinFree: uint64(cfg.Queue.MinFree), DiskFree: diskFree(cfg.Queue.Dir),
+		Epoch: st.Epoch, State: "stopped",
+	}}
+	for _, c := range st.Cursors {
+		if o := c.Oldest; !o.IsZero() && (s.Queue.Oldest.IsZero() || o.Before(s.Queue.Oldest)) {
+			s.Queue.Oldest = o
+		}
+		for _, r := range c.Rules {
+			s.Flows = append(s.Flows, flow(c.Name, r))
+		}
+	}
+	return s, problems, nil
+}
+
+func flow(target string, r queue.Row) control.Flow {
+	f := control.Flow{Rule: r.Rule, Target: target, Captured: control.Count(r.Captured), Delivered: control.Count(r.Delivered),
+		Queued: control.Count(r.Queued), Filtered: control.Count(r.Filtered), Dropped: control.Drops{}}
+	for why, n := range r.Dropped {
+		f.Dropped[why] = control.Count(n)
+	}
+	return f
+}
+
+func newQueueCheck(t *terminal, file *string) *cobra.Command {
+	return &cobra.Command{
+		Use:     "check",
+		Short:   "read everything in the queue and verify its checksums",
+		Example: "  systemctl stop ftfuse-sender && ftfuse queue check",
+		Args:    arguments(0, 0, ""),
+		RunE: func(*cobra.Command, []string) error {
+			dir, err := queueDir(t, *file)
+			if err != nil {
+				return err
+			}
+			r, err := queue.Check(dir, t.progress("checking"))
+			if err != nil {
+				return stopped(err)
+			}
+			return t.report(dir, r)
+		},
+	}
+}
+
+// report prints what a check has read, and fails if it found anything.
+func (t *terminal) report(dir string, r queue.Report) error {
+	fmt.Fprintf(t.out, "%s: %d databases, %s, %d entries, %d chunks\n", dir, r.Databases, humanize.IBytes(uint64(r.Bytes)), r.Entries, r.Chunks)
+	for _, p := range r.Problems {
+		t.say("error", red, p, "")
+	}
+	if n := len(r.Problems); n > 0 {
+		return exitError{fmt.Errorf("%d problems in %s", n, dir), exitFailed, "`ftfuse queue repair` saves what can be read and counts the rest as gaps"}
+	}
+	return nil
+}
+
+func newQueueExport(t *terminal, file *string) *cobra.Command {
+	return &cobra.Command{
+		Use:   "export",
+		Short: "print what is queued, one JSON object for each chunk",
+		Long: `Print what some target has not acknowledged, one JSON object a line, paths and data in
+base64. Data that is in a spool file has an error in its place, for now.`,
+		Example: "  ftfuse queue export | jq -r '.path | @base64d' | sort | uniq -c",
+		Args:    arguments(0, 0, ""),
+		RunE: func(*cobra.Command, []string) error {
+			dir, err := queueDir(t, *file)
+			if err != nil {
+				return err
+			}
+			return stopped(queue.Export(dir, t.out, nil, t.progress("exporting")))
+		},
+	}
+}
+
+func newQueueRepair(t *terminal, file *string) *cobra.Command {
+	return &cobra.Command{
+		Use:   "repair",
+		Short: "save what can be read of a damaged queue, count the rest as gaps",
+		Long: `Do what the sender does at its start, and read everything besides: damaged databases
+are set aside in a quarantine folder, and what is missing becomes gaps.`,
+		Example: "  systemctl stop ftfuse-sender && ftfuse queue repair",
+		Args:    arguments(0, 0, ""),
+		RunE: func(*cobra.Command, []string) error {
+			dir, err := queueDir(t, *file)
+			if err != nil {
+				return err
+			}
+			found, r, err := queue.Repair(dir, t.progress("repairing"))
+			if err != nil {
+				return stopped(err)
+			}
+			if found.Quarantined != "" {
+				fmt.Fprintf(t.out, "damaged databases are in %s\n", found.Quarantined)
+			}
+			return t.report(dir, r)
+		},
+	}
+}
+
+func newQueuePurge(t *terminal, file *string) *cobra.Command {
+	var yes bool
+	c := &cobra.Command{
+		Use:   "purge --yes queued|quarantine|cursor:TARGET",
+		Short: "throw queued data away; receivers are told of the gap",
+		Long: `Throw away everything that is queued, or what is queued for one target, or the
+databases that were set aside as damaged. What was queued is counted as dropped, and
+travels to the receivers as gaps.`,
+		Example: "  ftfuse queue purge --yes cursor:default",
+		Args:    arguments(1, 1, "what to throw away: queued, quarantine or cursor:TARGET"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			dir, err := queueDir(t, *file)
+			if err != nil {
+				return err
+			}
+			if !yes {
+				return exitError{fmt.Errorf("this throws data of %s away for good", dir), exitUsage, "add --yes if that is meant"}
+			}
+			freed, err := queue.Purge(dir, args[0])
+			if err != nil {
+				return stopped(err)
+			}
+			_, err = fmt.Fprintf(t.out, "%s: %s given free\n", dir, humanize.IBytes(uint64(freed)))
+			return err
+		},
+	}
+	c.Flags().BoolVar(&yes, "yes", false, "do it")
+	return c
+}
