@@ -15,6 +15,9 @@ BENCH    ?=
 # Two packages at a time: the end-to-end tests each run several programs of their own.
 GATE = $(GO) run ./scripts/testgate -p 2 -timeout 25m
 
+# Races inside of a dependency that are known to be harmless.
+RACE = GORACE="suppressions=$(CURDIR)/scripts/race-suppressions.txt" $(GATE) -race
+
 .DEFAULT_GOAL := help
 .PHONY: help build test race fuzz lint bench soak demo package ci clean
 
@@ -29,7 +32,7 @@ test: build ## run all tests; a skipped test is a failure (TESTS=./internal/... 
 	$(GATE) $(TESTS)
 
 race: build ## run all tests with the race detector
-	$(GATE) -race $(TESTS)
+	$(RACE) $(TESTS)
 
 fuzz: ## run every fuzz test for FUZZTIME=10s
 	scripts/fuzz.sh $(FUZZTIME)
@@ -52,7 +55,7 @@ package: build ## pack bin/, etc/, systemd/ and docs/ into dist/
 ci: ## install what is needed, then lint, build and test everything with the race detector
 	scripts/ci-deps.sh
 	$(MAKE) --no-print-directory lint build
-	$(GATE) -race -count 1 $(TESTS)
+	$(RACE) -count 1 $(TESTS)
 
 clean: ## remove what was built
 	rm -rf bin dist
