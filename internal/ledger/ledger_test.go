@@ -151,6 +151,7 @@ func script(l *Ledger) (acked uint64, failures int) {
 }
 
 func TestEveryStorageOperationFailsOnce(t *testing.T) {
+	faulty.NotUnderRace(t)
 	clean := faulty.New(0)
 	l, _, err := Open(Options{Dir: t.TempDir(), Storage: clean.Open, WriteBuffer: 4096})
 	must(t, err)

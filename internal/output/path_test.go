@@ -29,6 +29,7 @@ func TestPaths(t *testing.T) {
 		{"{path}", "", "_"},
 		{"{path}", "\x00", "_"},
 		{"{path}", "a\x00b\n\x7f%41%zz", "ab%0A%7F%2541%zz"},
+		{"{path}", "%4\x001", "%2541"},
 		{"{name}{name}", ".", "%2E%2E"},
 		{"{path}", ".ftfuse-x/y", "%2Eftfuse-x/y"},
 		{"{path}", "a/..b/...", "a/..b/..."},

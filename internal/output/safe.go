@@ -41,9 +41,11 @@ func appendSafe(dst []byte, v string, slashes bool) []byte {
 
 func appendEscaped(dst []byte, v string) []byte {
 	const digits = "0123456789ABCDEF"
+	if strings.IndexByte(v, 0) >= 0 { // first: what stood on both sides of one may read as an escape
+		v = strings.ReplaceAll(v, "\x00", "")
+	}
 	for i := 0; i < len(v); i++ {
 		switch c := v[i]; {
-		case c == 0:
 		case c < ' ' || c == 0x7f || c == '/' || c == '%' && i+2 < len(v) && isHex(v[i+1]) && isHex(v[i+2]):
 			dst = append(dst, '%', digits[c>>4], digits[c&15])
 		default:
