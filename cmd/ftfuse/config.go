@@ -22,8 +22,9 @@ func newConfigShow(t *terminal) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "show [FILE]",
 		Short: "print the merged configuration, and where each value comes from",
-		Long: `Print the configuration as it holds after defaults, file, drop-ins and environment,
-with the origin of every value beside it. The output is a valid configuration file.`,
+		Long: `Print the configuration as it holds after defaults, file, drop-ins and
+environment, with the origin of every value beside it. The output is a valid
+configuration file.`,
 		Example: `  ftfuse config show --role sender
   ftfuse config show ./receiver.yaml
   ftfuse config show --defaults --role sender >sender.yaml`,

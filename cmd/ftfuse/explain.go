@@ -26,9 +26,9 @@ func newExplain(t *terminal) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "explain [--config FILE] PATH",
 		Short: "say what happens to a file, and why",
-		Long: `Say which rule decides about a file below a mount, what it says, and why the other
-rules that match do not. The file need not exist. Asks the running sender; if there is
-none, the configuration answers.`,
+		Long: `Say which rule decides about a file below a mount, what it says, and why the
+other rules that match do not. The file need not exist. Asks the running
+sender; if there is none, the configuration answers.`,
 		Example: `  ftfuse explain /var/log/ftfuse/nginx/access.log`,
 		Args:    arguments(1, 1, "one PATH"),
 		RunE: func(c *cobra.Command, args []string) error {

@@ -21,8 +21,8 @@ func newQueue(t *terminal) *cobra.Command {
 	c := family(&cobra.Command{
 		Use:   "queue",
 		Short: "look into the queue of a sender, check it, repair it, empty it",
-		Long: `Look after the queue on this machine's disk. status works at any time; the others want
-the sender stopped.`,
+		Long: `Look after the queue on this machine's disk. status works at any time; the
+others want the sender stopped.`,
 		Example: `  ftfuse queue status
   systemctl stop ftfuse-sender && ftfuse queue check`,
 	}, newQueueStatus(t, &file), newQueueCheck(t, &file), newQueueExport(t, &file), newQueueRepair(t, &file), newQueuePurge(t, &file))
@@ -152,8 +152,9 @@ func newQueueExport(t *terminal, file *string) *cobra.Command {
 	return &cobra.Command{
 		Use:   "export",
 		Short: "print what is queued, one JSON object for each chunk",
-		Long: `Print what some target has not acknowledged, one JSON object a line, paths and data in
-base64. Data that is in a spool file has an error in its place, for now.`,
+		Long: `Print what some target has not acknowledged, one JSON object a line, paths and
+data in base64. Data that is in a spool file has an error in its place, for
+now.`,
 		Example: "  ftfuse queue export | jq -r '.path | @base64d' | sort | uniq -c",
 		Args:    arguments(0, 0, ""),
 		RunE: func(*cobra.Command, []string) error {
@@ -170,8 +171,9 @@ func newQueueRepair(t *terminal, file *string) *cobra.Command {
 	return &cobra.Command{
 		Use:   "repair",
 		Short: "save what can be read of a damaged queue, count the rest as gaps",
-		Long: `Do what the sender does at its start, and read everything besides: damaged databases
-are set aside in a quarantine folder, and what is missing becomes gaps.`,
+		Long: `Do what the sender does at its start, and read everything besides: damaged
+databases are set aside in a quarantine folder, and what is missing becomes
+gaps.`,
 		Example: "  systemctl stop ftfuse-sender && ftfuse queue repair",
 		Args:    arguments(0, 0, ""),
 		RunE: func(*cobra.Command, []string) error {
@@ -197,8 +199,8 @@ func newQueuePurge(t *terminal, file *string) *cobra.Command {
 		Use:   "purge --yes queued|quarantine|cursor:TARGET",
 		Short: "throw queued data away; receivers are told of the gap",
 		Long: `Throw away everything that is queued, or what is queued for one target, or the
-databases that were set aside as damaged. What was queued is counted as dropped, and
-travels to the receivers as gaps.`,
+databases that were set aside as damaged. What was queued is counted as
+dropped, and travels to the receivers as gaps.`,
 		Example: "  ftfuse queue purge --yes cursor:default",
 		Args:    arguments(1, 1, "what to throw away: queued, quarantine or cursor:TARGET"),
 		RunE: func(_ *cobra.Command, args []string) error {

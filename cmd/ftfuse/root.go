@@ -7,9 +7,9 @@ import (
 	"github.com/spf13/cobra"
 )
 
-const rootLong = `ftfuse moves what programs write to files from many machines to where it is wanted,
-without changing the programs. A sender mounts a directory, captures what is appended
-to the files in it, and delivers it to receivers, which write files.`
+const rootLong = `ftfuse moves what programs write to files to where it is wanted, without
+changing the programs. A sender mounts a directory, captures what is appended to its
+files, and delivers it to receivers, which write files.`
 
 const rootExample = `  ftfuse check && systemctl restart ftfuse-sender
   ftfuse explain /var/log/ftfuse/nginx/access.log`
@@ -124,8 +124,8 @@ examples:
 {{.Example}}
 {{end}}{{if .HasParent}}
 options:
-{{.LocalFlags.FlagUsages | trimTrailingWhitespaces}}{{if .HasAvailableInheritedFlags}}
-{{.InheritedFlags.FlagUsages | trimTrailingWhitespaces}}{{end}}
+{{.LocalFlags.FlagUsagesWrapped 80 | trimTrailingWhitespaces}}{{if .HasAvailableInheritedFlags}}
+{{.InheritedFlags.FlagUsagesWrapped 80 | trimTrailingWhitespaces}}{{end}}
 {{else}}
 ` + "`ftfuse COMMAND --help` says more." + `
 ` + exitTable() + `{{end}}`

@@ -72,10 +72,10 @@ func answers(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// narrow wants that no line of the last output is wider than 88 columns and none ends in a blank.
+// narrow wants that no line of the last output is wider than 80 columns and none ends in a blank.
 func narrow(ts *testscript.TestScript, neg bool, _ []string) {
 	for _, line := range strings.Split(ts.ReadFile("stdout"), "\n") {
-		if len([]rune(line)) > 88 || regexp.MustCompile(`[ \t]$`).MatchString(line) {
+		if len([]rune(line)) > 80 || regexp.MustCompile(`[ \t]$`).MatchString(line) {
 			ts.Fatalf("line is too wide or ends in a blank: %q", line)
 		}
 	}

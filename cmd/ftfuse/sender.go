@@ -15,12 +15,12 @@ func newSender(t *terminal) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "sender [--config FILE]",
 		Short: "capture mounted directories and deliver what is written there",
-		Long: `Run a sender: mount the directories that the configuration names, capture what is
-written to files in them, and deliver it to receivers. Needs to be root, or to have
-CAP_SYS_ADMIN.
+		Long: `Run a sender: mount the directories that the configuration names, capture what
+is written to files in them, and deliver it to receivers. Needs to be root, or
+to have CAP_SYS_ADMIN.
 
-TERM and INT stop it in order within ` + stopLimit.String() + `; a second one stops it at once. Nothing
-that was captured is lost either way: it stays queued on disk.`,
+TERM and INT stop it in order within ` + stopLimit.String() + `; a second one stops it at once.
+Nothing that was captured is lost either way: it stays queued on disk.`,
 		Example: `  # with /etc/ftfuse/sender.yaml
   ftfuse sender
 

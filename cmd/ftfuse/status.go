@@ -26,8 +26,9 @@ func newStatus(t *terminal) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "status [--json] [--watch[=TIME]]",
 		Short: "show what has been captured, delivered, queued and dropped",
-		Long: `Ask the running sender and receiver of this machine what they are doing. For every rule
-and target, captured = delivered + queued + filtered + dropped holds at any moment.
+		Long: `Ask the running sender and receiver of this machine what they are doing. For
+every rule and target, captured = delivered + queued + filtered + dropped
+holds at any moment.
 
 A number of bytes is followed by the number of records in them.`,
 		Example: `  ftfuse status
