@@ -100,9 +100,14 @@ func (r *Reader) Refresh(w *record.Writer) *record.Writer {
 		e.close()
 		return w
 	}
-	if e.exe == "" && e.comm == w.Comm { // it is ending: its program is gone already (do_exit), and was w's
-		e.close()
-		return w
+	if e.exe == "" { // it is ending: its program is gone already (do_exit), and its groups of cgroup v1 too
+		if e.comm == w.Comm {
+			e.close()
+			return w
+		}
+		if e.unit == "" && e.container == "" {
+			e.unit, e.container = w.Unit, w.Container
+		}
 	}
 	if n := r.shards[w.TID%shards].put(e, w.Kind, w.UID, w.GID); *n != *w {
 		return n

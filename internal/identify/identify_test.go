@@ -153,6 +153,32 @@ func TestRefreshSeesAnExec(t *testing.T) {
 	}
 }
 
+// TestRefreshOfAnEndingProcess has a process that nobody has waited for: its comm is there, its program is not.
+func TestRefreshOfAnEndingProcess(t *testing.T) {
+	for _, c := range []struct {
+		name, command, comm string
+		same                bool
+	}{{"same program", "echo ready", "sh", true}, {"after an exec", "echo ready; exec cat", "cat", false}} {
+		p := start(t, "/bin/sh")
+		p.run(t, "echo up")
+		r := reader(t, Options{})
+		uid, gid := ids()
+		before := r.Identify(record.Opener, p.pid(), uid, gid)
+		p.run(t, c.command)
+		if !c.same {
+			p.run(t, "hello")
+		}
+		p.cmd.Process.Kill()
+		if err := unix.Waitid(unix.P_PID, int(p.pid()), nil, unix.WEXITED|unix.WNOWAIT, nil); err != nil {
+			t.Fatal(err)
+		}
+		after := r.Refresh(before)
+		if (after == before) != c.same || after.Comm != c.comm || after.Unit != before.Unit {
+			t.Errorf("%s: got %+v, want comm %s and the unit of %+v", c.name, *after, c.comm, *before)
+		}
+	}
+}
+
 func TestIdentifySeesAnExecByItself(t *testing.T) {
 	c := start(t, "/bin/sh")
 	c.run(t, "echo up")
