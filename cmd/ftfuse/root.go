@@ -8,8 +8,8 @@ import (
 )
 
 const rootLong = `ftfuse moves what programs write to files to where it is wanted, without
-changing the programs. A sender mounts a directory, captures what is appended to its
-files, and delivers it to receivers, which write files.`
+changing the programs. A sender mounts a directory, captures what is appended
+to its files, and delivers it to receivers, which write files.`
 
 const rootExample = `  ftfuse check && systemctl restart ftfuse-sender
   ftfuse explain /var/log/ftfuse/nginx/access.log`
