@@ -4,14 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+	"unsafe"
 
 	"ftfuse/internal/record"
 
+	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
 )
 
@@ -170,5 +173,41 @@ func TestStatsNameReasons(t *testing.T) {
 	}
 	if sum != 1000 {
 		t.Errorf("got %d opens, want 1000", sum)
+	}
+}
+
+type nullLog struct{ n int }
+
+func (l *nullLog) Write(p []byte, _ int64, _, _ bool, _ *record.Writer, _ uint64) (int, error) {
+	l.n += len(p)
+	return len(p), nil
+}
+func (*nullLog) Sync() error { return nil }
+func (*nullLog) Release()    {}
+
+// The path of a captured write allocates nothing: with a reader that is told, the garbage collector would be the cost.
+func TestWriteAllocatesNothing(t *testing.T) {
+	null, err := unix.Open("/dev/null", unix.O_WRONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(null)
+	l := &nullLog{}
+	h := &handle{log: l, fd: -1, node: &node{}}
+	h.who.Store(&seen{until: time.Now().Add(time.Hour)})
+	m := &Mount{log: slog.New(slog.DiscardHandler)}
+	m.o.Identifier = &testIdentity{}
+	if err := m.handles.put(h); err != nil {
+		t.Fatal(err)
+	}
+	r := &reader{&server{Mount: m, fd: null}, nil, make([]byte, 4096)}
+	b := make([]byte, writeInSize+100)
+	in := (*fuse.WriteIn)(unsafe.Pointer(&b[0]))
+	in.Opcode, in.Fh, in.Size = opWrite, h.fh, 100
+	if n := testing.AllocsPerRun(1000, func() { r.handle(b) }); n != 0 {
+		t.Errorf("a write allocates %v times", n)
+	}
+	if l.n != 100*1001 {
+		t.Errorf("got %d bytes", l.n)
 	}
 }

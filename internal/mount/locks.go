@@ -104,7 +104,7 @@ func (t *locks) wait(key record.FileKey, l *lock, cancel <-chan struct{}) error 
 	tick := time.NewTicker(endedPoll)
 	defer tick.Stop()
 	for first := true; ; first = false {
-		err, freed := t.await(key, l)
+		freed, err := t.await(key, l)
 		if err != unix.EAGAIN {
 			return err
 		}
@@ -129,7 +129,7 @@ func (t *locks) wait(key record.FileKey, l *lock, cancel <-chan struct{}) error 
 }
 
 // await takes the lock or, with EAGAIN, joins those who wait and returns what they wait on.
-func (t *locks) await(key record.FileKey, l *lock) (err error, freed <-chan struct{}) {
+func (t *locks) await(key record.FileKey, l *lock) (freed <-chan struct{}, err error) {
 	t.with(key, func(f *fileLocks) {
 		if err = f.set(l); err != unix.EAGAIN {
 			return
@@ -141,7 +141,7 @@ func (t *locks) await(key record.FileKey, l *lock) (err error, freed <-chan stru
 		f.waiting++
 		freed = f.freed
 	})
-	return err, freed
+	return freed, err
 }
 
 // mayWait notes that owner waits for other, unless other waits for owner already. Called with t.mu held.

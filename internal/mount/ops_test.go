@@ -327,6 +327,31 @@ func TestDirectIO(t *testing.T) {
 	r.want("size", r.stat("g").Size, int64(12288))
 }
 
+func TestMaps(t *testing.T) {
+	r := newRig(t)
+	r.sh(`echo text > f; echo text > f.stored; chmod +x f.stored`)
+	page := make([]byte, 4)
+	for _, name := range []string{"f", "f.stored"} {
+		fd := r.fd(name, unix.O_RDWR, 0)
+		m, err := unix.Mmap(fd, 0, 4096, unix.PROT_READ, unix.MAP_PRIVATE)
+		r.ok("private map", err)
+		copy(page, m)
+		r.want("content", string(page), "text")
+		r.ok("munmap", unix.Munmap(m))
+		m, err = unix.Mmap(fd, 0, 4096, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+		if name == "f" {
+			r.fails("shared map of a captured file", err, unix.ENODEV)
+			continue
+		}
+		r.ok("shared map of a stored file", err)
+		copy(m, "TEXT")
+		r.ok("munmap", unix.Munmap(m))
+		r.want("written through the map", r.read(name), "TEXT\n")
+	}
+	r.sh(`printf '#!/bin/sh\necho ran\n' > run.stored; chmod +x run.stored`)
+	r.want("run", r.sh(`./run.stored`), "ran\n")
+}
+
 func TestLargeWrites(t *testing.T) {
 	r := newRig(t)
 	for _, name := range []string{"f", "write"} {
