@@ -220,6 +220,10 @@ func TestAttributes(t *testing.T) {
 	r := newRig(t)
 	r.sh(`umask 027; echo x > f; chmod 4711 f; chown 12:34 f; touch -d '2001-02-03 04:05:06.789 UTC' f`)
 	r.want("mode, owner, time", r.sh(`TZ=UTC stat -c '%a %u %g %y' f`), "711 12 34 2001-02-03 04:05:06.789000000 +0000\n")
+	fd := r.fd("late", unix.O_WRONLY|unix.O_CREAT|unix.O_APPEND, 0o600)
+	r.write(fd, "not seen by the daemon yet")
+	r.ok("futimens", unix.Futimes(fd, []unix.Timeval{{Sec: 5}, {Sec: 6}}))
+	r.want("a time set by hand", r.stat("late").Mtim.Sec, int64(6))
 	start := time.Now().Add(-time.Second)
 	r.sh(`echo y >> f`)
 	if st := r.stat("f"); time.Unix(st.Mtim.Unix()).Before(start) {

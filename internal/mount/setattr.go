@@ -86,6 +86,7 @@ func (m *Mount) utimens(n *node, fd int, in *fuse.SetAttrIn) error {
 		return nil
 	}
 	if n.file != nil && mt.Nsec != unix.UTIME_OMIT {
+		n.file.Size() // makes the capture stage look at what the kernel has appended
 		n.file.hide.Store(n.file.ModTime())
 	}
 	return setTimes(fd, at, mt)
