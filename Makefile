@@ -41,7 +41,7 @@ lint: ## check formatting, vet, staticcheck, shell scripts and systemd units
 	scripts/lint.sh
 
 bench: build ## measure speed, processor time and memory (BENCH=-help for options)
-	$(GO) run ./bench $(BENCH)
+	$(GO) run ./scripts/bench $(BENCH)
 
 soak: build ## run the kill tests SOAK=20 times as long
 	FTFUSE_SOAK=$(SOAK) $(GO) run ./scripts/testgate -p 1 -count 1 -timeout 0 -run '$(SOAKRUN)' $(TESTS)

@@ -37,10 +37,10 @@ var edges = map[string]string{
 	"internal/control":       "record",
 	"internal/systemd":       "",
 	"internal/node":          "record identify rules wire mount capture queue uplink ingest ledger output config control systemd",
-	"cmd/ftfuse":             "record rules queue output config control node systemd",
+	"cmd/ftfuse":             "record rules capture queue output config control node systemd",
 	"cmd/mount.ftfuse":       "systemd",
-	"bench":                  "",
-	"bench/nullfs":           "",
+	"scripts/bench":          "",
+	"scripts/bench/nullfs":   "",
 	"scripts/testgate":       "",
 	"internal/e2e":           "", // tests of the real programs
 	".":                      "",
@@ -48,7 +48,7 @@ var edges = map[string]string{
 
 // owners says which packages may import a third-party module: one each, so that it can be replaced in one place.
 var owners = map[string]string{
-	"github.com/hanwen/go-fuse/v2":        "internal/mount bench/nullfs",
+	"github.com/hanwen/go-fuse/v2":        "internal/mount scripts/bench/nullfs",
 	"github.com/syndtr/goleveldb":         "internal/queue internal/ledger internal/ledger/faulty",
 	"github.com/vmihailenco/msgpack/v5":   "internal/wire",
 	"github.com/klauspost/compress":       "internal/wire internal/output",

@@ -116,7 +116,7 @@ func explanation(path string, e *control.Explanation) string {
 		row("sent", "no: it is stored below the mount")
 	} else {
 		row("sent", "to target "+e.Target)
-		row("capture", capture(e))
+		row("capture", captureText(e))
 		row("records", records(e))
 		row("readback", config.Size(e.Readback).String()+" stay readable after delivery")
 		row("expires", orNever(e.Expire, "after "))
@@ -134,7 +134,7 @@ func explanation(path string, e *control.Explanation) string {
 	return b.String()
 }
 
-func capture(e *control.Explanation) string {
+func captureText(e *control.Explanation) string {
 	if e.CaptureWhy != "" {
 		return fmt.Sprintf("%s; `>>` gets %s", e.Capture, e.CaptureWhy)
 	}

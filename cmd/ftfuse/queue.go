@@ -11,6 +11,7 @@ import (
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
+	"ftfuse/internal/capture"
 	"ftfuse/internal/config"
 	"ftfuse/internal/control"
 	"ftfuse/internal/queue"
@@ -153,16 +154,19 @@ func newQueueExport(t *terminal, file *string) *cobra.Command {
 		Use:   "export",
 		Short: "print what is queued, one JSON object for each chunk",
 		Long: `Print what some target has not acknowledged, one JSON object a line, paths and
-data in base64. Data that is in a spool file has an error in its place, for
-now.`,
+data in base64.`,
 		Example: "  ftfuse queue export | jq -r '.path | @base64d' | sort | uniq -c",
 		Args:    arguments(0, 0, ""),
 		RunE: func(*cobra.Command, []string) error {
-			dir, err := queueDir(t, *file)
+			cfg, _, err := loadSender(t, *file)
 			if err != nil {
 				return err
 			}
-			return stopped(queue.Export(dir, t.out, nil, t.progress("exporting")))
+			spools, err := capture.OpenOffline(cfg.SpoolDir)
+			if err != nil {
+				return err
+			}
+			return stopped(queue.Export(cfg.Queue.Dir, t.out, spools, t.progress("exporting")))
 		},
 	}
 }

@@ -18,7 +18,6 @@ import (
 var (
 	errStopping   = errors.New("the receiver stops")
 	errSuperseded = errors.New("the peer has connected again")
-	errDeaf       = errors.New("the peer does not read")
 )
 
 // conn is one connection. Three goroutines belong to it: run reads, store hands on and acknowledges, keep pings.

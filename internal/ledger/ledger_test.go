@@ -151,7 +151,6 @@ func script(l *Ledger) (acked uint64, failures int) {
 }
 
 func TestEveryStorageOperationFailsOnce(t *testing.T) {
-	faulty.NotUnderRace(t)
 	clean := faulty.New(0)
 	l, _, err := Open(Options{Dir: t.TempDir(), Storage: clean.Open, WriteBuffer: 4096})
 	must(t, err)

@@ -112,7 +112,8 @@ func (r *receiver) open() error {
 		return err
 	}
 	for _, addr := range cfg.Listen {
-		ln, err := net.Listen("tcp", addr)
+		network, address := config.Network(addr)
+		ln, err := net.Listen(network, address)
 		if err != nil {
 			return fmt.Errorf("listen on %s: %w", addr, err)
 		}

@@ -202,6 +202,9 @@ func (s *sender) serveMount(ctx context.Context, m mounted) error {
 			s.setState(m.name, "stopped")
 			return err
 		}
+		if s.stateOf(m.name) == "starting" {
+			return err // it cannot be mounted: whoever starts us must know
+		}
 		if err == nil {
 			s.setState(m.name, "unmounted by an operator")
 			s.log.Warn("unmounted by an operator; restart the sender to mount again", "mount", m.name)
@@ -224,6 +227,12 @@ func (s *sender) ready(mount string) func() {
 		s.setState(mount, "serving")
 		once.Do(func() { s.served <- struct{}{} })
 	}
+}
+
+func (s *sender) stateOf(mount string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state[mount]
 }
 
 func (s *sender) setState(mount, state string) {

@@ -38,9 +38,10 @@ func durability(s string) queue.Durability {
 
 func uplinkOptions(t config.Target, s *sender, b *queue.Cursor, instance [16]byte) uplink.Options {
 	var d net.Dialer
+	network, address := config.Network(t.Address)
 	return uplink.Options{
 		Backlog: b, Store: s.capture, Epoch: s.queue.Epoch, Streams: b.Streams,
-		Dial:     func(ctx context.Context) (net.Conn, error) { return d.DialContext(ctx, "tcp", t.Address) },
+		Dial:     func(ctx context.Context) (net.Conn, error) { return d.DialContext(ctx, network, address) },
 		Identity: uplink.Identity{Sender: s.source.Sender, Host: s.source.Host, BootID: s.source.BootID, Instance: instance},
 		Codec:    map[string]wire.Codec{"none": wire.None, "s2": wire.S2, "zstd": wire.Zstd}[t.Compression],
 		Window:   int64(t.Window), Batches: t.WindowBatches,

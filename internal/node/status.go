@@ -76,7 +76,7 @@ func (s *sender) peerStatus(p peer, now time.Time) control.PeerStatus {
 	bps, rps := s.rates.of(p.target.Name, acked, now)
 	return control.PeerStatus{Target: p.target.Name, Address: p.target.Address, State: u.State.String(), Since: u.Since, RTT: u.RTT,
 		Window: uint64(p.target.Window), InFlight: uint64(max(u.Bytes, 0)), Sent: control.Count{Bytes: u.SentBytes}, Acked: acked,
-		ByteRate: bps, RecordRate: rps, Reconnects: u.Connects, Error: u.LastError, ErrorAt: u.LastErrorAt}
+		ByteRate: bps, RecordRate: rps, Reconnects: max(u.Connects, 1) - 1, Error: u.LastError, ErrorAt: u.LastErrorAt}
 }
 
 // flows turns the queue's rows into what status shows.

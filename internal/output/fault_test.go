@@ -48,7 +48,6 @@ func (r *rig) checkScript(what string) {
 }
 
 func TestEveryLedgerOperationFailsOnce(t *testing.T) {
-	faulty.NotUnderRace(t)
 	setup := func(disk *faulty.Disk) *rig {
 		r := newRig(t)
 		r.ledger.Storage, r.ledger.WriteBuffer = disk.Open, 2048

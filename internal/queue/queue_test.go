@@ -261,7 +261,7 @@ func TestRefusesWhatItCouldNotRead(t *testing.T) {
 func TestRelayedStreamsKeepTheirOrigin(t *testing.T) {
 	o := options(t.TempDir())
 	q, _ := open(t, o)
-	c := cursor(t, q, "a")
+	cursor(t, q, "a")
 	other := &record.Source{Stream: record.Stream{Sender: record.SenderID{9}, Epoch: 4}, Host: "o"}
 	mk := func(seq uint64) record.Chunk {
 		c := inline("r", "x")
@@ -287,7 +287,7 @@ func TestRelayedStreamsKeepTheirOrigin(t *testing.T) {
 	if m := q.Mark(other.Stream); m != want {
 		t.Fatalf("mark after a restart: got %v, want %v", m, want)
 	}
-	c = cursor(t, q, "a")
+	c := cursor(t, q, "a")
 	all, _ := drain(t, c, 1)
 	var foreign []uint64
 	for i := range all {

@@ -134,8 +134,8 @@ func measure(ctx context.Context, o options) error {
 func build(ctx context.Context, o options, dir string) (tools, error) {
 	t := tools{o.program, filepath.Join(dir, "writer"), filepath.Join(dir, "nullfs")}
 	for _, c := range [][]string{
-		{"gcc", "-O2", "-o", t.writer, "bench/writer.c"},
-		{"go", "build", "-o", t.nullfs, "./bench/nullfs"},
+		{"gcc", "-O2", "-o", t.writer, "scripts/bench/writer.c"},
+		{"go", "build", "-o", t.nullfs, "./scripts/bench/nullfs"},
 	} {
 		if out, err := exec.CommandContext(ctx, c[0], c[1:]...).CombinedOutput(); err != nil {
 			return t, fmt.Errorf("%s: %w\n%s", strings.Join(c, " "), err, out)

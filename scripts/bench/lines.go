@@ -8,7 +8,7 @@ import (
 	"os"
 )
 
-// digits is how much of a line its number takes at most; bench/writer.c writes the same lines.
+// digits is how much of a line its number takes at most; scripts/bench/writer.c writes the same lines.
 const digits = 12
 
 // lines makes the numbered lines of one size, in pieces of about a megabyte.

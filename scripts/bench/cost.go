@@ -132,7 +132,7 @@ type result struct {
 	ns    float64
 }
 
-// writer runs bench/writer.c.
+// writer runs scripts/bench/writer.c.
 func writer(ctx context.Context, t tools, path string, size int, by string, amount, writers int) ([]result, error) {
 	cmd := exec.CommandContext(ctx, t.writer, path, strconv.Itoa(size), by, strconv.Itoa(amount), strconv.Itoa(writers))
 	cmd.Stderr = os.Stderr
