@@ -20,6 +20,7 @@ type handle struct {
 	spool Spool // open capture
 	log   Log   // write capture
 	fd    int   // a stored file's or a directory's descriptor below; -1 else
+	held  bool  // the handle holds node.file's descriptor below; not if the last name was gone before the open
 
 	dir    sync.Mutex // held over one READDIR
 	dirPos int64      // under dir: offset of the next getdents64

@@ -60,7 +60,7 @@ func (m *Mount) named(parent *entry, name string, st *unix.Statx_t) (*node, erro
 		m.tree.release(e)
 		return nil, err
 	}
-	return m.tree.fresh(e, f, path), nil
+	return m.tree.fresh(e, f, path, st), nil
 }
 
 // captured reports whether the content of a regular file is the capture stage's: the rules send it, or it holds some.

@@ -64,12 +64,14 @@ func (m *Mount) open(n *node, who fuse.Caller, flags uint32, out *fuse.OpenOut) 
 func (m *Mount) openCaptured(h *handle, who fuse.Caller, out *fuse.OpenOut) error {
 	n := h.node
 	h.policy = m.o.Decider.Decide(m.o.Name, n.path)
-	if err := m.hold(n.file); err != nil {
+	// ENOENT: the name went after the caller's lookup. For the caller that was after its open.
+	err := m.hold(n.file)
+	if h.held = err == nil; !h.held && !errors.Is(err, unix.ENOENT) {
 		return err
 	}
 	mode, why, err := m.capture(h, n.path, who)
 	if err != nil {
-		n.file.drop()
+		h.drop()
 		return err
 	}
 	m.opens.add(mode, why)
@@ -204,7 +206,12 @@ func (m *Mount) end(h *handle) {
 		m.pass.unregister(n.open.backing)
 		n.open.backing = 0
 	}
-	if n.file != nil {
-		n.file.drop()
+	h.drop()
+}
+
+// drop gives the descriptor below back.
+func (h *handle) drop() {
+	if h.held {
+		h.node.file.drop()
 	}
 }

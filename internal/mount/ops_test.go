@@ -183,6 +183,29 @@ func TestUnlinkOpen(t *testing.T) {
 	}
 }
 
+// The last name goes between a caller's lookup and its open: for the caller it goes after the open.
+func TestUnlinkBeforeOpen(t *testing.T) {
+	r := newRig(t)
+	for _, flags := range []int{unix.O_WRONLY | unix.O_APPEND, unix.O_RDWR | unix.O_TRUNC} {
+		r.sh(`echo old >> f`)
+		looked := r.fd("f", unix.O_PATH, 0)
+		r.sh(`rm f; echo another >> f`)
+		fd, err := unix.Open(procFd(looked), flags|unix.O_CLOEXEC, 0)
+		r.ok("open", err)
+		r.write(fd, "late\n")
+		var st unix.Stat_t
+		r.ok("fstat", unix.Fstat(fd, &st))
+		want := int64(9)
+		if flags&unix.O_TRUNC != 0 {
+			want = 5
+		}
+		r.want("size and links", fmt.Sprint(st.Size, st.Nlink), fmt.Sprint(want, 0))
+		r.ok("close", unix.Close(fd))
+		r.want("the new file", r.read("f"), "another\n")
+		r.sh(`rm f`)
+	}
+}
+
 func TestLinks(t *testing.T) {
 	r := newRig(t)
 	r.sh(`echo one >> f; ln f g; echo two >> g; ln -s f s; mkdir d; ln -s ../f d/up; ln -s /etc/hostname out`)

@@ -14,6 +14,13 @@ func (s *server) SetAttr(_ <-chan struct{}, in *fuse.SetAttrIn, out *fuse.AttrOu
 		return fuse.ENOENT
 	}
 	fd, err := s.openAttr(n)
+	if size, ok := in.GetSize(); ok && err == unix.ENOENT && n.file != nil {
+		if err := n.file.Truncate(int64(size)); err != nil {
+			return status(err)
+		}
+		s.attrOut(n, &n.st, out)
+		return fuse.OK
+	}
 	if err != nil {
 		return status(err)
 	}

@@ -5,6 +5,8 @@ import (
 	"sync"
 
 	"ftfuse/internal/record"
+
+	"golang.org/x/sys/unix"
 )
 
 // kind is what a node stands for.
@@ -43,9 +45,10 @@ type node struct {
 	id      uint64
 	at      *entry
 	kind    kind
-	file    *file  // kindCaptured only; the node holds a reference
-	path    string // kindCaptured only: where it was looked up. Who opens it meant that name, wherever it is by then
-	lookups uint64 // under tree.mu
+	file    *file        // kindCaptured only; the node holds a reference
+	path    string       // kindCaptured only: where it was looked up. Who opens it meant that name, wherever it is by then
+	st      unix.Statx_t // kindCaptured only: what the lookup saw, for an open that comes when the last name is gone
+	lookups uint64       // under tree.mu
 
 	open nodeOpen
 }
@@ -146,11 +149,11 @@ func (t *tree) share(e *entry, k kind) *node {
 }
 
 // fresh returns a new node of e, which bind gave. It takes over the caller's reference to f.
-func (t *tree) fresh(e *entry, f *file, path string) *node {
+func (t *tree) fresh(e *entry, f *file, path string, st *unix.Statx_t) *node {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	n := t.add(e, kindCaptured, f)
-	n.path = path
+	n.path, n.st = path, *st
 	return n
 }
 

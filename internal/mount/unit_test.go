@@ -194,8 +194,8 @@ func TestTreeFollowsRenames(t *testing.T) {
 	tr := newTree(record.FileKey{})
 	key := func(n uint64) record.FileKey { return record.FileKey{Ino: n} }
 	d := tr.share(tr.bind(tr.root, "d", key(1)), kindDir)
-	f := tr.fresh(tr.bind(d.at, "f", key(2)), nil, "d/f")
-	g := tr.fresh(tr.bind(d.at, "f", key(2)), nil, "d/f")
+	f := tr.fresh(tr.bind(d.at, "f", key(2)), nil, "d/f", &unix.Statx_t{})
+	g := tr.fresh(tr.bind(d.at, "f", key(2)), nil, "d/f", &unix.Statx_t{})
 	if f.id == g.id || f.at != g.at {
 		t.Fatal("two lookups of a captured file: want two nodes of one name")
 	}
@@ -209,7 +209,7 @@ func TestTreeFollowsRenames(t *testing.T) {
 	if path(g) != "otrue" || path(other) != "ofalse" {
 		t.Errorf("over an existing name: %s, %s", path(g), path(other))
 	}
-	n := tr.fresh(tr.bind(tr.root, "o", key(9)), nil, "o")
+	n := tr.fresh(tr.bind(tr.root, "o", key(9)), nil, "o", &unix.Statx_t{})
 	if path(n) != "otrue" || path(f) != "ofalse" {
 		t.Errorf("replaced below: %s, %s", path(n), path(f))
 	}
