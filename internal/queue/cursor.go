@@ -292,8 +292,16 @@ func (c *Cursor) Streams() []record.Stream {
 	return l
 }
 
-// NewEpoch implements record.Backlog. Other destinations keep the epochs of what is queued for them; what is
-// appended from now on is in the new epoch for all.
+// Given implements record.Backlog.
+func (c *Cursor) Given() uint64 {
+	c.q.mu.Lock()
+	defer c.q.mu.Unlock()
+	return c.q.seq
+}
+
+// NewEpoch implements record.Backlog. What is appended from now on is in the new epoch for all destinations. If
+// the queue is an earlier copy, what was appended since it was opened may bear names that any of them knows with
+// other content; so that moves for the others too, but for what they may have been sent, which it would double.
 func (c *Cursor) NewEpoch() (uint64, error) {
 	q := c.q
 	q.mu.Lock()
@@ -301,6 +309,12 @@ func (c *Cursor) NewEpoch() (uint64, error) {
 	c.rec.Epochs = putEpoch(c.rec.Epochs, epochMark{c.rec.Acked + 1, e})
 	c.rec.Mark = markRec{}
 	c.moveTo(c.rec.Acked + 1)
+	for _, o := range q.cursors {
+		if from := max(o.handed+1, q.opened); o != c && from <= q.last {
+			o.rec.Epochs = putEpoch(o.rec.Epochs, epochMark{from, e})
+			o.moveTo(o.next) // a read that has begun must not bring the old epoch
+		}
+	}
 	q.dirty = true
 	q.mu.Unlock()
 	q.log.Warn("queue: new epoch", "cursor", c.rec.Name, "epoch", e)

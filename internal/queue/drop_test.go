@@ -284,7 +284,8 @@ func TestAgesNeverOverstate(t *testing.T) {
 	}
 }
 
-func TestNewEpochIsOneDestinationsUntilNewData(t *testing.T) {
+// What another destination may have seen keeps its epoch for it; what it cannot have seen does not, since Open.
+func TestNewEpochSparesWhatOthersHaveSeen(t *testing.T) {
 	o := options(t.TempDir())
 	q, _ := open(t, o)
 	a, b := cursor(t, q, "a"), cursor(t, q, "b")
@@ -294,12 +295,17 @@ func TestNewEpochIsOneDestinationsUntilNewData(t *testing.T) {
 	if err := a.Ack(1, record.Durable{Seq: 1}); err != nil {
 		t.Fatal(err)
 	}
+	drain(t, b, 1)
+	appendAll(t, q, inline("r", "unseen by b"))
 	old := q.Epoch()
 	e, err := a.NewEpoch()
 	if err != nil || e <= old || q.Epoch() != e {
 		t.Fatalf("got epoch %d after %d, %v", e, old, err)
 	}
-	appendAll(t, q, inline("r", "3"))
+	appendAll(t, q, inline("r", "new"))
+	if a.Given() != 4 || b.Given() != 4 {
+		t.Fatalf("got %d and %d given, want 4", a.Given(), b.Given())
+	}
 	epochs := func(c *Cursor) (l []uint64) {
 		c.Rewind()
 		all, _ := drain(t, c, 1)
@@ -310,11 +316,11 @@ func TestNewEpochIsOneDestinationsUntilNewData(t *testing.T) {
 	}
 	check := func() {
 		t.Helper()
-		if got := epochs(a); !slices.Equal(got, []uint64{e, e}) {
-			t.Fatalf("a: got %v, want twice %d", got, e)
+		if got := epochs(a); !slices.Equal(got, []uint64{e, e, e}) {
+			t.Fatalf("a: got %v, want thrice %d", got, e)
 		}
-		if got := epochs(b); !slices.Equal(got, []uint64{old, old, e}) {
-			t.Fatalf("b: got %v, want twice %d and %d", got, old, e)
+		if got := epochs(b); !slices.Equal(got, []uint64{old, old, e, e}) {
+			t.Fatalf("b: got %v, want twice %d, twice %d", got, old, e)
 		}
 	}
 	check()

@@ -22,9 +22,14 @@ type Backlog interface {
 	Ack(last uint64, mark Durable) error
 	// Acked returns what the last Ack committed.
 	Acked() (last uint64, mark Durable)
+	// Given returns the highest sequence of the sender's own stream that the queue has ever given, in any epoch and
+	// for any destination; it never falls while the backlog is open. A destination that holds a higher one of the
+	// present epoch has it from another life of this queue.
+	Given() uint64
 	// Drop says that the destination can never take the positions first..last; they are counted and become a gap.
 	Drop(first, last uint64, why Reason) error
 	// NewEpoch moves everything of the sender's own stream that this destination has not acknowledged into a
-	// new epoch, because the destination knows the old one with other content. Rewinds.
+	// new epoch, because the destination knows the old one with other content. Rewinds. Other destinations
+	// keep the old one for what they may have seen of it.
 	NewEpoch() (uint64, error)
 }

@@ -100,6 +100,15 @@ func (b *backlog) Acked() (uint64, record.Durable) {
 	return b.acked, b.mark
 }
 
+func (b *backlog) Given() (seq uint64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, entry := range b.entries {
+		seq = max(seq, entry[len(entry)-1].Seq)
+	}
+	return seq
+}
+
 func (b *backlog) Drop(first, last uint64, why record.Reason) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -53,6 +53,7 @@ func (e *endless) Acked() (uint64, record.Durable) {
 }
 
 func (e *endless) Rewind()                                  {}
+func (e *endless) Given() uint64                            { return 1 << 62 }
 func (e *endless) Drop(uint64, uint64, record.Reason) error { panic("dropped") }
 func (e *endless) NewEpoch() (uint64, error)                { panic("new epoch") }
 

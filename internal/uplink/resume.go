@@ -9,17 +9,21 @@ import (
 // resume decides, chunk by chunk in the order of the queue, what the receiver has already, and holds the checksum
 // of the sender's own stream against the receiver's. It is used by the sending goroutine.
 type resume struct {
-	sender record.SenderID
-	marks  map[record.Stream]record.Durable // of WELCOME
-	own    record.Durable                   // the own stream behind the latest chunk; at first, what is acknowledged
+	now   record.Stream                    // what the sender captured into when it said HELLO
+	marks map[record.Stream]record.Durable // of WELCOME
+	own   record.Durable                   // the own stream behind the latest chunk; at first, what is acknowledged
 }
 
-// newResume compares what is acknowledged with what the receiver says. behind is set when the receiver knows less
-// than it had acknowledged: its state was set back or is new; what it lost is not here any more.
-func newResume(sender record.SenderID, acked record.Durable, marks []record.Durable) (r *resume, behind bool, err error) {
-	r = &resume{sender: sender, marks: make(map[record.Stream]record.Durable, len(marks)), own: acked}
+// newResume compares what is acknowledged, and given, with what the receiver says. behind is set when the receiver
+// knows less than it had acknowledged: its state was set back or is new; what it lost is not here any more.
+func newResume(now record.Stream, acked record.Durable, marks []record.Durable, given uint64) (r *resume, behind bool, err error) {
+	r = &resume{now: now, marks: make(map[record.Stream]record.Durable, len(marks)), own: acked}
 	for _, m := range marks {
 		r.marks[m.Stream] = m
+	}
+	if m := r.marks[now]; m.Seq > given { // the queue was put back to an earlier copy: it will give those names again
+		return nil, false, fmt.Errorf("resume epoch %d: receiver holds sequence %d, got %d from the queue so far: %w",
+			now.Epoch, m.Seq, given, record.ErrEpoch)
 	}
 	m := r.marks[acked.Stream]
 	m.Stream = acked.Stream
@@ -39,10 +43,13 @@ func (r *resume) verified() bool { return r.own.Seq >= r.marks[r.own.Stream].Seq
 // next says whether c must be sent. An error wraps record.ErrEpoch.
 func (r *resume) next(c *record.Chunk) (send bool, err error) {
 	s := c.Source.Stream
-	if s.Sender != r.sender {
+	if s.Sender != r.now.Sender {
 		return c.Seq > r.marks[s].Seq, nil
 	}
 	if s != r.own.Stream {
+		if r.own.Stream == r.now && !r.verified() { // it ended meanwhile, for a reason that another destination had
+			return false, r.differs()
+		}
 		// An epoch that ended before the receiver's mark: its end was lost here with power, after it was sent. What
 		// is left of it was sent before, so the mark covers it.
 		r.own = record.Durable{Stream: s}

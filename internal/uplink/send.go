@@ -22,12 +22,12 @@ func (s *session) send() error {
 		if single {
 			limit = 1 // one entry: whatever is wrong is wrong with that
 		}
-		b, err := s.next(limit)
+		b, err := s.u.o.Backlog.Next(s.giving, limit)
 		if s.giving.Err() != nil {
 			return nil
 		}
 		if err != nil {
-			return err
+			return fmt.Errorf("next batch: %w", err)
 		}
 		if single && !s.u.suspect.holds(b.First) {
 			s.u.suspect = span{}
@@ -44,25 +44,6 @@ func (s *session) send() error {
 			return err
 		}
 	}
-}
-
-// next is Backlog.Next. While the receiver holds more of the present epoch than the queue has shown, there must be more:
-// the receiver can only have it from there. If there is not, the queue is another one than it was.
-func (s *session) next(limit int64) (record.Batch, error) {
-	ctx := s.giving
-	if !s.resume.verified() {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, s.u.o.VerifyTimeout)
-		defer cancel()
-	}
-	b, err := s.u.o.Backlog.Next(ctx, limit)
-	if err != nil && ctx.Err() != nil && s.giving.Err() == nil {
-		return b, s.resume.differs()
-	}
-	if err != nil {
-		return b, fmt.Errorf("next batch: %w", err)
-	}
-	return b, nil
 }
 
 // damaged deals with payload that cannot be read. The entry is dropped if it is known which one it is; otherwise the

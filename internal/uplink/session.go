@@ -164,7 +164,7 @@ func (s *session) handshake(ctx context.Context) error {
 	if err := s.nc.SetDeadline(time.Time{}); err != nil {
 		return fmt.Errorf("handshake: %w", err)
 	}
-	return s.begin(w, acked)
+	return s.begin(w, acked, own)
 }
 
 // welcome waits for WELCOME. A receiver may ping while it makes up its mind.
@@ -198,10 +198,10 @@ func (s *session) welcome() (wire.Welcome, error) {
 }
 
 // begin compares the two sides' marks and sets the window up.
-func (s *session) begin(w wire.Welcome, acked record.Durable) error {
+func (s *session) begin(w wire.Welcome, acked record.Durable, own record.Stream) error {
 	var behind bool
 	var err error
-	if s.resume, behind, err = newResume(s.u.o.Identity.Sender, acked, w.Marks); err != nil {
+	if s.resume, behind, err = newResume(own, acked, w.Marks, s.u.o.Backlog.Given()); err != nil {
 		return err
 	}
 	if behind {

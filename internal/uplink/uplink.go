@@ -40,7 +40,6 @@ type Options struct {
 	DialTimeout      time.Duration // [10 s]
 	HandshakeTimeout time.Duration // [20 s]
 	WriteTimeout     time.Duration // for one frame [60 s]
-	VerifyTimeout    time.Duration // for the queue to show what the receiver says it had from it [10 s]
 	AckTimeout       time.Duration // for the oldest batch under way; a slow output is not an error, but not for ever [5 min]
 	DeadAfter        time.Duration // without any frame from the receiver [its idle timeout]
 	StopTimeout      time.Duration // for what is under way when Run is asked to end [5 s]
@@ -81,7 +80,6 @@ func New(o Options) (*Uplink, error) {
 	o.DialTimeout = or(o.DialTimeout, 10*time.Second)
 	o.HandshakeTimeout = or(o.HandshakeTimeout, 20*time.Second)
 	o.WriteTimeout = or(o.WriteTimeout, time.Minute)
-	o.VerifyTimeout = or(o.VerifyTimeout, 10*time.Second)
 	o.AckTimeout = or(o.AckTimeout, 5*time.Minute)
 	o.StopTimeout = or(o.StopTimeout, 5*time.Second)
 	o.BackOffMin = or(o.BackOffMin, 100*time.Millisecond)

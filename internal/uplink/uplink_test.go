@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
-	"time"
 
 	"ftfuse/internal/record"
 	"ftfuse/internal/uplink"
@@ -166,7 +165,6 @@ func TestNewEpoch(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newPair(t)
-			p.options.VerifyTimeout = 100 * time.Millisecond
 			fill(p.backlog, p.spools, 20, 3, 100)
 			prepare(p)
 			var want []byte

@@ -1,0 +1,53 @@
+package uplink
+
+import (
+	"errors"
+	"testing"
+
+	"ftfuse/internal/record"
+)
+
+// Which chunks are sent, skipped, or show that the queue is another one than the receiver knows.
+func TestResume(t *testing.T) {
+	now, older := record.Stream{Sender: record.SenderID{1}, Epoch: 8}, record.Stream{Sender: record.SenderID{1}, Epoch: 7}
+	later := record.Stream{Sender: now.Sender, Epoch: 9}
+	chunk := func(s record.Stream, seq uint64) record.Chunk {
+		return record.Chunk{Seq: seq, Source: &record.Source{Stream: s}, Len: 1}
+	}
+	holds := func(s record.Stream, seqs ...uint64) (m record.Durable) {
+		for _, seq := range seqs {
+			c := chunk(s, seq)
+			m = m.Add(&c)
+		}
+		return m
+	}
+	for name, tc := range map[string]struct {
+		mark   record.Durable
+		given  uint64
+		chunks []record.Chunk
+		sent   int  // of the chunks
+		epoch  bool // a new one is demanded in the end
+	}{
+		"all is new":                            {record.Durable{}, 2, []record.Chunk{chunk(now, 1), chunk(now, 2)}, 2, false},
+		"some is known":                         {holds(now, 1), 2, []record.Chunk{chunk(now, 1), chunk(now, 2)}, 1, false},
+		"all given is known":                    {holds(now, 1, 2), 2, []record.Chunk{chunk(now, 1), chunk(now, 2), chunk(now, 3)}, 1, false},
+		"more than was given":                   {holds(now, 1, 2, 3), 2, nil, 0, true},
+		"of an older epoch more than was given": {holds(older, 1, 2, 3), 2, []record.Chunk{chunk(older, 1), chunk(now, 2)}, 1, false},
+		"the epoch ends before the mark":        {holds(now, 1, 2, 3), 3, []record.Chunk{chunk(now, 1), chunk(later, 2)}, 0, true},
+		"other chunks":                          {holds(now, 2, 3), 3, []record.Chunk{chunk(now, 1), chunk(now, 2), chunk(now, 3)}, 0, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, _, err := newResume(now, record.Durable{}, []record.Durable{tc.mark}, tc.given)
+			sent := 0
+			for i := 0; i < len(tc.chunks) && err == nil; i++ {
+				var send bool
+				if send, err = r.next(&tc.chunks[i]); send {
+					sent++
+				}
+			}
+			if sent != tc.sent || errors.Is(err, record.ErrEpoch) != tc.epoch || !tc.epoch && err != nil {
+				t.Errorf("got %d sent, %v, want %d, a new epoch: %v", sent, err, tc.sent, tc.epoch)
+			}
+		})
+	}
+}
