@@ -189,7 +189,12 @@ type jsonLine struct {
 	BootID string `json:"boot_id"`
 	Handle uint64 `json:"handle"`
 	Below  bool   `json:"below"`
-	Gap    *struct{ Reason string }
+	Gap    *struct {
+		Reason  string
+		Records uint64
+	}
+
+	Continues, Continued bool
 }
 
 // identities holds every line's attributes against who really wrote it.
