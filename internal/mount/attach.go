@@ -21,7 +21,7 @@ type attached struct {
 
 // newSuperblock makes a FUSE superblock that fd serves and returns it as a mount that is nowhere attached. The INIT
 // request waits in fd when it returns.
-func newSuperblock(fd int, source string) (int, error) {
+func newSuperblock(fd int, source string, ownerOnly bool) (int, error) {
 	fs, err := unix.Fsopen("fuse", unix.FSOPEN_CLOEXEC)
 	if err != nil {
 		return -1, fmt.Errorf("fsopen fuse (Linux 5.2): %w", err)
@@ -36,7 +36,11 @@ func newSuperblock(fd int, source string) (int, error) {
 		}
 	}
 	// allow_other alone would let everybody do everything: the kernel checks modes by default_permissions only.
-	for _, flag := range []string{"allow_other", "default_permissions"} {
+	flags := []string{"default_permissions", "allow_other"}
+	if ownerOnly {
+		flags = flags[:1]
+	}
+	for _, flag := range flags {
 		if err := unix.FsconfigSetFlag(fs, flag); err != nil {
 			return -1, fmt.Errorf("fsconfig %s: %w%s", flag, err, kernelSays(fs))
 		}
@@ -66,8 +70,8 @@ func attach(mnt int, path string) (*attached, error) {
 	if err := unix.Statx(mnt, "", unix.AT_EMPTY_PATH|unix.AT_STATX_DONT_SYNC, 0, &st); err != nil {
 		return nil, fmt.Errorf("stat the new mount: %w", err)
 	}
-	if err := unix.MoveMount(mnt, "", unix.AT_FDCWD, path, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
-		return nil, fmt.Errorf("attach the mount at %s: %w", path, err)
+	if err := place(mnt, path); err != nil {
+		return nil, err
 	}
 	return &attached{path, st.Dev_minor}, nil
 }

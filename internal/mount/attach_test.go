@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 	"unsafe"
@@ -61,21 +63,60 @@ func TestDeadMount(t *testing.T) {
 	for range 2 {
 		fd, err := unix.Open("/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC, 0)
 		r.ok("open", err)
-		mnt, err := newSuperblock(fd, "dead")
+		mnt, err := newSuperblock(fd, "dead", false)
 		r.ok("superblock", err)
 		r.ok("attach", unix.MoveMount(mnt, "", unix.AT_FDCWD, at, unix.MOVE_MOUNT_F_EMPTY_PATH))
 		unix.Close(mnt)
 		unix.Close(fd)
 	}
 	r.fails("dead", unix.Access(at, 0), unix.ENOTCONN)
-	m, err := Open(Options{Name: "new", Dir: at, Capture: r.cap, Decider: testRules{}, Identifier: r.id})
+	seen := watchPath(at)
+	served := make(chan struct{})
+	m, err := Open(Options{Name: "new", Dir: at, Capture: r.cap, Decider: testRules{}, Identifier: r.id, Ready: func() { close(served) }})
 	r.ok("open over a dead mount", err)
 	r.want("dir", m.Dir(), at)
-	top, err := topMount(at)
-	if top != nil || err != nil {
-		t.Errorf("mounts left: %v, %v", top, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- m.Serve(ctx) }()
+	select {
+	case <-served:
+	case err := <-ended:
+		t.Fatal("serve over a dead mount: ", err)
 	}
+	for _, s := range seen() {
+		t.Errorf("while the dead mount was replaced the path showed %s", s)
+	}
+	all, err := mountsAt(at)
+	r.ok("mountinfo", err)
+	r.want("mounts", len(all), 1)
+	r.ok("write", os.WriteFile(filepath.Join(at, "f"), []byte("x"), 0o644))
+	cancel()
+	r.ok("serve", <-ended)
 	r.ok("close", m.Close())
+	st, err := os.Stat(filepath.Join(at, "f"))
+	r.ok("the directory below has the file", err)
+	r.want("size below", st.Size(), int64(0))
+}
+
+// watchPath looks at a path until the result is called, which says what was there besides a FUSE file system, dead or alive.
+func watchPath(path string) (stop func() []string) {
+	var other []string
+	quit, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-quit:
+				return
+			default:
+			}
+			var st unix.Statfs_t
+			if err := unix.Statfs(path, &st); err != nil && err != unix.ENOTCONN || err == nil && st.Type != unix.FUSE_SUPER_MAGIC {
+				other = append(other, fmt.Sprintf("type %x, error %v", st.Type, err))
+			}
+		}
+	}()
+	return func() []string { close(quit); <-done; return other }
 }
 
 // Serve ends when somebody unmounts.
@@ -209,5 +250,18 @@ func TestWriteAllocatesNothing(t *testing.T) {
 	}
 	if l.n != 100*1001 {
 		t.Errorf("got %d bytes", l.n)
+	}
+}
+
+// With OwnerOnly another user does not even see what is there.
+func TestOwnerOnly(t *testing.T) {
+	for _, only := range []bool{false, true} {
+		r := newRig(t, func(o *Options) { o.OwnerOnly = only })
+		c := exec.Command("ls", r.dir)
+		c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+		r.ok("the way there is open", os.Chmod(filepath.Dir(r.dir), 0o755))
+		_, err := c.CombinedOutput()
+		r.want("refused", err != nil, only)
+		r.end()
 	}
 }

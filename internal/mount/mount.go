@@ -23,6 +23,7 @@ type Options struct {
 	Decider    Decider
 	Identifier Identifier
 
+	OwnerOnly     bool          // nobody but our own user sees the mount
 	NoPassthrough bool          // write capture for all
 	Readers       int           // goroutines that read requests; 0: two, or one on one processor
 	MaxWaiting    int64         // bytes of writes that may wait (when_full: block, O_SYNC), more is ENOSPC; 0: 64 MiB
@@ -65,16 +66,12 @@ type server struct {
 
 func (s *server) String() string { return "ftfuse" }
 
-// Open opens the directory that is to be mounted on, after taking away dead mounts of ours that hide it. It does not
-// mount. The caller calls Close in the end.
+// Open opens the directory that is to be mounted on, also beneath a dead mount of ours. It does not mount. The caller
+// calls Close in the end.
 func Open(o Options) (*Mount, error) {
-	dir, err := clearPath(o.Dir)
+	dir, below, err := openBelow(o.Dir)
 	if err != nil {
 		return nil, err
-	}
-	below, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", dir, err)
 	}
 	st, err := statFd(below)
 	if err != nil {

@@ -37,7 +37,7 @@ func (m *Mount) Serve(ctx context.Context) (err error) {
 	}
 	defer unix.Close(fd)
 	s := m.newServer(fd)
-	mnt, err := newSuperblock(fd, m.o.Name)
+	mnt, err := newSuperblock(fd, m.o.Name, m.o.OwnerOnly)
 	if err != nil {
 		return fmt.Errorf("mount on %s: %w", m.dir, err)
 	}

@@ -174,7 +174,7 @@ func (s *sender) openUplinks() error {
 func (s *sender) openMounts() error {
 	for _, c := range s.cfg.Mounts {
 		m, err := mount.Open(mount.Options{
-			Name: c.Name, Dir: c.Path, Umask: modeOrNil(c.Umask), UID: idOrNil(int(c.UID)), GID: idOrNil(int(c.GID)),
+			Name: c.Name, Dir: c.Path, Umask: modeOrNil(c.Umask), UID: idOrNil(int(c.UID)), GID: idOrNil(int(c.GID)), OwnerOnly: !c.AllowOther,
 			Capture: captureOf{s.capture, c.Name}, Decider: s.rules, Identifier: s.ident,
 			Ready: s.ready(c.Name), Logger: s.log.With("part", "mount"),
 		})

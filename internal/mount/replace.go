@@ -1,0 +1,115 @@
+package mount
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// A dead mount of an earlier life is replaced without a moment in which the directory below is to be seen: else
+// programs that open a file just then would write below the mount. The directory is opened beneath the dead mount, the
+// new mount is attached beneath it (Linux 6.5), and only then is the dead one taken away.
+
+// openBelow finds the directory to mount on and opens it, also beneath a dead mount of ours, and refuses a live one.
+// It returns the path without symbolic links and a descriptor of the directory.
+func openBelow(path string) (string, int, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return "", -1, fmt.Errorf("mount on %s: %w", path, err)
+	}
+	for range 100 {
+		real, err := filepath.EvalSymlinks(abs)
+		if errors.Is(err, unix.ENOTCONN) {
+			real, err = resolveParent(abs)
+		}
+		if err != nil {
+			return "", -1, fmt.Errorf("mount on %s: %w", path, err)
+		}
+		all, err := mountsAt(real)
+		if err != nil {
+			return "", -1, err
+		}
+		n := len(all)
+		if n == 0 || all[n-1].fs != fsType {
+			fd, err := openDirectory(unix.AT_FDCWD, real)
+			return real, fd, err
+		}
+		if !isDead(real) {
+			return "", -1, fmt.Errorf("mount on %s: it is an ftfuse mount already: stop the sender that serves it, or unmount it: %w", real, unix.EBUSY)
+		}
+		if n == 1 {
+			if fd, err := openUnder(real); err == nil {
+				return real, fd, nil
+			}
+		}
+		if err := unix.Unmount(real, unix.MNT_DETACH); err != nil {
+			return "", -1, fmt.Errorf("take away the dead mount at %s: %w", real, err)
+		}
+	}
+	return "", -1, fmt.Errorf("mount on %s: too many dead mounts there: unmount them by hand", path)
+}
+
+// isDead reports whether nobody serves the mount at path any more. Statfs asks the connection; what stat(2) says may
+// come from the kernel's cache.
+func isDead(path string) bool {
+	var st unix.Statfs_t
+	return errors.Is(unix.Statfs(path, &st), unix.ENOTCONN)
+}
+
+// openUnder opens the directory that the mount at path hides: in a copy of the mount that holds it, which comes
+// without what is mounted on it.
+func openUnder(path string) (int, error) {
+	tree, err := unix.OpenTree(unix.AT_FDCWD, filepath.Dir(path), unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+	if err != nil {
+		return -1, fmt.Errorf("open the tree that holds %s: %w", path, err)
+	}
+	defer unix.Close(tree)
+	return openDirectory(tree, filepath.Base(path))
+}
+
+func openDirectory(at int, path string) (int, error) {
+	fd, err := unix.Openat(at, path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err == unix.ENOTDIR {
+		var st unix.Stat_t
+		if unix.Fstatat(at, path, &st, 0) == nil {
+			return -1, fmt.Errorf("mount on %s: it is not a directory (mode %o): %w", path, st.Mode, err)
+		}
+	}
+	if err != nil {
+		return -1, fmt.Errorf("mount on %s: %w", path, err)
+	}
+	return fd, nil
+}
+
+// moveMountBeneath is MOVE_MOUNT_BENEATH of linux/mount.h.
+const moveMountBeneath = 0x200
+
+// place attaches mnt at path, instead of a dead mount if there is one.
+func place(mnt int, path string) error {
+	top, err := topMount(path)
+	if err != nil {
+		return err
+	}
+	dead := top != nil && top.fs == fsType && isDead(path)
+	if dead {
+		err := unix.MoveMount(mnt, "", unix.AT_FDCWD, path, unix.MOVE_MOUNT_F_EMPTY_PATH|moveMountBeneath)
+		if gone := unix.Unmount(path, unix.MNT_DETACH); gone != nil {
+			return fmt.Errorf("take away the dead mount at %s: %w", path, gone)
+		}
+		if err == nil {
+			return nil
+		} // an older kernel: there is a moment without a mount
+	}
+	if err := unix.MoveMount(mnt, "", unix.AT_FDCWD, path, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
+		return fmt.Errorf("attach the mount at %s: %w", path, err)
+	}
+	return nil
+}
+
+// resolveParent resolves all but the last name, which cannot be looked at.
+func resolveParent(abs string) (string, error) {
+	dir, err := filepath.EvalSymlinks(filepath.Dir(abs))
+	return filepath.Join(dir, filepath.Base(abs)), err
+}
