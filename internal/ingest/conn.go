@@ -178,9 +178,9 @@ func (c *conn) farewell(err error) {
 			return
 		}
 	case errors.Is(err, errStopping):
-		last = wire.Goaway{Code: wire.GoingDown, Text: err.Error()}
+		last = wire.Goaway{Code: wire.GoingDown, Text: wire.Text(err.Error())}
 	case errors.Is(err, errSuperseded):
-		last = wire.Goaway{Code: wire.Superseded, Text: err.Error()}
+		last = wire.Goaway{Code: wire.Superseded, Text: wire.Text(err.Error())}
 	default:
 		return // the peer has gone
 	}
@@ -196,7 +196,7 @@ func (c *conn) farewell(err error) {
 
 func (c *conn) status() Peer {
 	p := Peer{
-		Flow: c.flow.snapshot(), Sender: c.hello.Sender, Epoch: c.hello.Epoch, Host: c.hello.Host,
+		Flow: c.flow.snapshot(), Sender: c.hello.Sender, Epoch: c.hello.Epoch, Host: string(c.hello.Host),
 		Address: c.nc.RemoteAddr().String(), Since: c.since, LastFrame: time.Unix(0, c.latest.Load()), RTT: time.Duration(c.rtt.Load()),
 	}
 	p.Acked, p.Credit = c.window.snapshot()

@@ -8,7 +8,7 @@ import (
 type connLog struct{ *slog.Logger }
 
 func (l *connLog) welcomed(c *conn) {
-	l.Logger = l.With("sender", c.hello.Sender.String(), "epoch", c.hello.Epoch, "host", c.hello.Host)
+	l.Logger = l.With("sender", c.hello.Sender.String(), "epoch", c.hello.Epoch, "host", string(c.hello.Host))
 	l.Info("sender connected")
 }
 
@@ -18,7 +18,7 @@ func (l *connLog) ended(c *conn, err error) {
 }
 
 func (l *connLog) refused(r *refusal) {
-	l.Warn("connection refused", "reason", r.reason.String(), "detail", r.nack.Text)
+	l.Warn("connection refused", "reason", r.reason.String(), "detail", string(r.nack.Text))
 }
 
 func (l *connLog) failing(err error) { l.Warn("output fails, trying again", "error", err) }

@@ -48,7 +48,7 @@ type refusal struct {
 func (r *refusal) Error() string { return fmt.Sprintf("%v: %s", r.reason, r.nack.Text) }
 
 func refuse(reason Reason, code wire.Code, number uint64, format string, args ...any) *refusal {
-	return &refusal{reason, wire.Nack{Code: code, Number: number, Text: fmt.Sprintf(format, args...)}}
+	return &refusal{reason, wire.Nack{Code: code, Number: number, Text: wire.Text(fmt.Sprintf(format, args...))}}
 }
 
 // flow counts what came, of one peer or of all.

@@ -146,7 +146,7 @@ func (s *session) handshake(ctx context.Context) error {
 	epoch := o.Epoch()
 	hello := wire.Hello{
 		Versions: []uint64{wire.Version}, Sender: o.Identity.Sender, Epoch: epoch, Instance: o.Identity.Instance,
-		Host: o.Identity.Host, BootID: o.Identity.BootID, Acked: acked,
+		Host: wire.Text(o.Identity.Host), BootID: wire.Text(o.Identity.BootID), Acked: acked,
 	}
 	own := record.Stream{Sender: o.Identity.Sender, Epoch: epoch}
 	for _, st := range append([]record.Stream{own, acked.Stream}, o.Streams()...) {

@@ -165,7 +165,7 @@ func (e *Encoder) compress(h *BatchHeader, codec Codec) {
 // header puts length and prelude right before the head and returns all three.
 func (e *Encoder) header(h BatchHeader) []byte {
 	var space [4 + PreludeMax]byte
-	b := begin(space[:0], TypeBatch, 7)
+	b := appendUint(appendArray(append(space[:0], 0, 0, 0, 0), 7), uint64(TypeBatch))
 	b = appendUint(b, h.Number)
 	b = appendUint(b, uint64(h.Codec))
 	b = appendUint(b, uint64(h.Sum))

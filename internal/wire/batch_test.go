@@ -123,7 +123,7 @@ func forge(t *testing.T, chunks []record.Chunk, extents bool) []byte {
 	for i := range chunks {
 		payload = append(payload, chunks[i].Data...)
 	}
-	b := begin(nil, TypeBatch, 7)
+	b := []byte{0, 0, 0, 0, fixArray | 7, byte(TypeBatch)}
 	for _, v := range []uint64{1, 0, uint64(record.CRC(top)), uint64(len(top)), uint64(len(top) + len(payload))} {
 		b = appendUint(b, v)
 	}
@@ -190,7 +190,7 @@ func TestDecompressedSizeIsBounded(t *testing.T) {
 	if _, err := Codec(9).decompress(nil, nil, 0); !errors.Is(err, record.ErrCorrupt) {
 		t.Errorf("unknown codec: got %v", err)
 	}
-	b := begin(nil, TypeBatch, 7)
+	b := []byte{0, 0, 0, 0, fixArray | 7, byte(TypeBatch)}
 	for _, v := range []uint64{1, uint64(Zstd), 0, 0, MaxBody + 1} {
 		b = appendUint(b, v)
 	}

@@ -32,53 +32,43 @@ func (c Code) String() string {
 type Ack struct{ Through, Credit uint64 }
 
 // Append appends the frame.
-func (a Ack) Append(dst []byte) []byte {
-	return finish(appendUint(appendUint(begin(dst, TypeAck, 3), a.Through), a.Credit), len(dst))
-}
+func (a Ack) Append(dst []byte) []byte { return appendFrame(dst, &ackFrame{TypeAck, a}) }
 
 // Nack refuses: the handshake (Number 0), or batch Number. The receiver closes the connection behind it.
 type Nack struct {
 	Code   Code
 	Number uint64
-	Text   string // for people, at most MaxName bytes
+	Text   Text // for people
 }
 
 // Append appends the frame.
-func (n Nack) Append(dst []byte) []byte {
-	start := len(dst)
-	dst = appendUint(appendUint(begin(dst, TypeNack, 4), uint64(n.Code)), n.Number)
-	return finish(appendBin(dst, cut(n.Text)), start)
-}
+func (n Nack) Append(dst []byte) []byte { return appendFrame(dst, &nackFrame{TypeNack, n}) }
 
 // Ping asks for a Pong with the same token.
 type Ping struct{ Token uint64 }
 
 // Append appends the frame.
-func (p Ping) Append(dst []byte) []byte {
-	return finish(appendUint(begin(dst, TypePing, 2), p.Token), len(dst))
-}
+func (p Ping) Append(dst []byte) []byte { return appendFrame(dst, &pingFrame{TypePing, p}) }
 
 // Pong answers a Ping.
 type Pong struct{ Token uint64 }
 
 // Append appends the frame.
-func (p Pong) Append(dst []byte) []byte {
-	return finish(appendUint(begin(dst, TypePong, 2), p.Token), len(dst))
-}
+func (p Pong) Append(dst []byte) []byte { return appendFrame(dst, &pongFrame{TypePong, p}) }
 
 // Goaway announces that the side that sends it will close: the other finishes what is on its way and begins
 // nothing. RetryMillis is when to come back, 0 if the other may choose.
 type Goaway struct {
 	Code        Code
-	Text        string // for people, at most MaxName bytes
+	Text        Text // for people
 	RetryMillis uint64
 }
 
 // Append appends the frame.
-func (g Goaway) Append(dst []byte) []byte {
-	start := len(dst)
-	dst = appendBin(appendUint(begin(dst, TypeGoaway, 4), uint64(g.Code)), cut(g.Text))
-	return finish(appendUint(dst, g.RetryMillis), start)
-}
+func (g Goaway) Append(dst []byte) []byte { return appendFrame(dst, &goawayFrame{TypeGoaway, g}) }
 
-func cut(s string) string { return s[:min(len(s), MaxName)] }
+// Unknown is a frame of an optional type that this version does not know: to be ignored.
+type Unknown struct{ Type Type }
+
+// Append appends the frame without what was in it.
+func (u Unknown) Append(dst []byte) []byte { return appendFrame(dst, &u) }

@@ -18,9 +18,9 @@ func controls() []Control {
 	s := record.Stream{Sender: record.SenderID{1, 15: 9}, Epoch: 1 << 63}
 	return []Control{
 		Hello{Versions: []uint64{1, 2}, Sender: s.Sender, Epoch: 4, Instance: [16]byte{7}, Host: "h\xff", BootID: "b",
-			Acked: record.Durable{Stream: s, Seq: 1 << 40, Chain: 1<<64 - 1}, Streams: []record.Stream{s, {}}, Features: []string{"x"}},
+			Acked: record.Durable{Stream: s, Seq: 1 << 40, Chain: 1<<64 - 1}, Streams: []record.Stream{s, {}}, Features: []Text{"x"}},
 		Welcome{Version: 1, Marks: []record.Durable{{Stream: s, Seq: 2, Chain: 3}, {}}, Credit: 1 << 23,
-			Limits: Limits{Body: MinBody, Chunks: 8192, IdleMillis: 60000, Codecs: AllCodecs}, Features: []string{"x"}},
+			Limits: Limits{Body: MinBody, Chunks: 8192, IdleMillis: 60000, Codecs: AllCodecs}, Features: []Text{"x"}},
 		Ack{Through: 1 << 33, Credit: 5},
 		Nack{Code: NewEpoch, Number: 8, Text: "why"},
 		Ping{Token: 1<<64 - 1},
@@ -104,6 +104,20 @@ func TestUnknownTrailingElements(t *testing.T) {
 	}
 }
 
+// What is passed over may be as deep as a frame is long, in any of its arrays.
+func TestDeepTrailingElements(t *testing.T) {
+	deep := func(n int) []byte { return append(bytes.Repeat([]byte{fixArray | 1}, n), codeNil) }
+	mark := append(append([]byte{fixArray | 5}, make([]byte, 21)...), deep(20_000)...)
+	mark[1], mark[2] = codeBin8, 16 // a sender of zeros, then epoch, sequence, chain
+	b := append([]byte{fixArray | 7, byte(TypeWelcome), 1, fixArray | 1}, mark...)
+	b = append(append(b, 5, fixArray|5, 1, 2, 3, 4), deep(20_000)...)
+	b = append(append(b, fixArray), deep(20_000)...)
+	want := Welcome{Version: 1, Marks: []record.Durable{{}}, Credit: 5, Limits: Limits{1, 2, 3, 4}, Features: []Text{}}
+	if got, err := DecodeControl(b); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, %v, want %+v", got, err, want)
+	}
+}
+
 func TestOddFrames(t *testing.T) {
 	deep := append([]byte{fixArray | 3, byte(TypePing), 1}, bytes.Repeat([]byte{fixArray | 1}, MaxControl-100)...)
 	for name, tc := range map[string]struct {
@@ -115,9 +129,9 @@ func TestOddFrames(t *testing.T) {
 		"unknown type":     {[]byte{fixArray | 1, 63}, "frame type 63"},
 		"batch":            {[]byte{fixArray | 1, 3}, "want a control frame"},
 		"deep":             {deep, "more values announced"},
-		"long array":       {[]byte{codeArray32, 255, 255, 255, 255, 6, 1}, "want 1 to"},
+		"long array":       {[]byte{codeArray32, 255, 255, 255, 255, 6, 1}, "want 2 to"},
 		"huge bin":         {[]byte{fixArray | 4, byte(TypeNack), 1, 0, codeBin32, 255, 255, 255, 255}, "want at most 4096"},
-		"wrong magic":      {[]byte{fixArray | 2, byte(TypeHello), fixStr | 2, 'h', 'i'}, `want "ftfuse"`},
+		"wrong magic":      {[]byte{fixArray | 3, byte(TypeHello), fixStr | 2, 'h', 'i', fixArray}, `want "ftfuse"`},
 		"bytes behind":     {append(Ping{1}.Append(nil)[4:], 0), "behind the end"},
 		"negative":         {[]byte{fixArray | 2, byte(TypePing), 0xff}, "got -1"},
 		"trailing too big": {[]byte{fixArray | 3, byte(TypePing), 1, codeMap32, 255, 255, 255, 255}, "more values announced"},

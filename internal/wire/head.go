@@ -245,10 +245,10 @@ func (r *rowReader) spooled(c *record.Chunk) {
 	}
 }
 
-func (r *reader) sender(id *record.SenderID) {
-	p := r.bin("sender", uint64(len(id)))
+func (r *reader) sender(what string, id *record.SenderID) {
+	p := r.bin(what, uint64(len(id)))
 	if r.err == nil && len(p) != len(id) {
-		r.fail("sender: got %d bytes, want %d", len(p), len(id))
+		r.fail("%s: got %d bytes, want %d", what, len(p), len(id))
 	}
 	copy(id[:], p)
 }

@@ -43,9 +43,11 @@ const (
 	codeMap32    = 0xdf
 )
 
-// The writers below append the shortest msgpack form. They and reader are the whole of msgpack that frames
-// need; the library's Decoder is not used on foreign bytes, because its Skip recurses as deep as a peer says
-// and each value costs an interface call. Tests hold both against the library.
+// The writers below append the shortest msgpack form. They and reader serve BATCH and the queue's entries only; the
+// library does the other frames (msgpack.go). A row costs some 50 ns to write and 100 ns to read here. By the library,
+// which goes through an interface for each value, the tables of a batch with 4 files and writers cost 2.6 us instead of
+// 0.1 to write and 4 us instead of 1 to read, beside the check of their shape, and every entry of a queue has tables:
+// it may be one line. Tests hold both against the library.
 
 func appendUint(b []byte, v uint64) []byte {
 	switch {

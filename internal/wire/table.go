@@ -99,7 +99,7 @@ func (h *heads) appendTables(b []byte) []byte {
 
 func readSource(r *reader) (s record.Source) {
 	n := r.array("source", 4, maxElements)
-	r.sender(&s.Sender)
+	r.sender("sender", &s.Sender)
 	s.Epoch = r.uint("epoch", maxUint64)
 	s.Host = r.text("host", MaxName)
 	s.BootID = r.text("boot id", MaxName)
