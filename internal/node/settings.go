@@ -44,6 +44,7 @@ func uplinkOptions(t config.Target, s *sender, b *queue.Cursor, instance [16]byt
 		Dial:     func(ctx context.Context) (net.Conn, error) { return d.DialContext(ctx, network, address) },
 		Identity: uplink.Identity{Sender: s.source.Sender, Host: s.source.Host, BootID: s.source.BootID, Instance: instance},
 		Codec:    map[string]wire.Codec{"none": wire.None, "s2": wire.S2, "zstd": wire.Zstd}[t.Compression],
+		Level:    t.Level,
 		Window:   int64(t.Window), Batches: t.WindowBatches,
 		DialTimeout: t.Timeouts.Connect, WriteTimeout: t.Timeouts.Write, AckTimeout: t.Timeouts.Ack, DeadAfter: 3 * t.Keepalive,
 		BackOffMin: t.Backoff.Min, BackOffMax: t.Backoff.Max, Logger: s.log.With("part", "uplink", "target", t.Name),

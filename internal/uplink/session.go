@@ -44,7 +44,7 @@ type session struct {
 }
 
 func newSession(u *Uplink, nc net.Conn) *session {
-	return &session{u: u, nc: nc, load: loader{store: u.o.Store}, pong: make(chan uint64, 4)}
+	return &session{u: u, nc: nc, load: loader{store: u.o.Store}, enc: wire.Encoder{Level: u.o.Level}, pong: make(chan uint64, 4)}
 }
 
 // run serves the connection to its end, and says how it ended.

@@ -33,6 +33,7 @@ type Options struct {
 	Logger   *slog.Logger           // [slog.Default()]
 
 	Codec   wire.Codec // [None]
+	Level   int        // of Zstd, 1 (fast) to 22 (small); the others have none [3]
 	Batch   int        // payload bytes of a batch, at least one chunk [1 MiB]
 	Window  int64      // bytes under way, at most, whatever the receiver grants [16 MiB]
 	Batches int        // batches under way [256]
@@ -74,6 +75,7 @@ func New(o Options) (*Uplink, error) {
 	if o.Streams == nil {
 		o.Streams = func() []record.Stream { return nil }
 	}
+	o.Level = or(o.Level, 3)
 	o.Batch = or(o.Batch, 1<<20)
 	o.Window = or(o.Window, 16<<20)
 	o.Batches = or(o.Batches, 256)
@@ -84,6 +86,9 @@ func New(o Options) (*Uplink, error) {
 	o.StopTimeout = or(o.StopTimeout, 5*time.Second)
 	o.BackOffMin = or(o.BackOffMin, 100*time.Millisecond)
 	o.BackOffMax = max(or(o.BackOffMax, 30*time.Second), o.BackOffMin)
+	if o.Level < 1 || o.Level > 22 {
+		return nil, fmt.Errorf("new uplink: level: got %d, want 1 to 22", o.Level)
+	}
 	if o.Batch < 1 || o.Batch > 4<<20 || o.Window < 1 || o.Batches < 1 {
 		return nil, fmt.Errorf("new uplink: got batch %d, window %d, batches %d, want 1 to %d, and more than 0", o.Batch, o.Window, o.Batches, 4<<20)
 	}

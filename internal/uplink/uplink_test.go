@@ -257,6 +257,7 @@ func TestOptions(t *testing.T) {
 		"store":   func(o *uplink.Options) { o.Store = nil },
 		"dial":    func(o *uplink.Options) { o.Dial = nil },
 		"batch":   func(o *uplink.Options) { o.Batch = 5 << 20 },
+		"level":   func(o *uplink.Options) { o.Level = 23 },
 		"window":  func(o *uplink.Options) { o.Window = -1 },
 	} {
 		o := p.options
@@ -272,17 +273,20 @@ func BenchmarkLoopback(b *testing.B) {
 		name      string
 		size, per int
 		codec     wire.Codec
+		level     int
 	}{
-		{"1MiB-chunks", 1 << 20, 1, wire.None},
-		{"64KiB-chunks", 64 << 10, 16, wire.None},
-		{"4KiB-chunks", 4 << 10, 256, wire.None},
-		{"128B-chunks", 128, 4096, wire.None},
-		{"64KiB-chunks-s2", 64 << 10, 16, wire.S2},
-		{"64KiB-chunks-zstd", 64 << 10, 16, wire.Zstd},
+		{"1MiB-chunks", 1 << 20, 1, wire.None, 0},
+		{"64KiB-chunks", 64 << 10, 16, wire.None, 0},
+		{"4KiB-chunks", 4 << 10, 256, wire.None, 0},
+		{"128B-chunks", 128, 4096, wire.None, 0},
+		{"64KiB-chunks-s2", 64 << 10, 16, wire.S2, 0},
+		{"64KiB-chunks-zstd-1", 64 << 10, 16, wire.Zstd, 1},
+		{"64KiB-chunks-zstd-3", 64 << 10, 16, wire.Zstd, 3},
+		{"64KiB-chunks-zstd-9", 64 << 10, 16, wire.Zstd, 9},
 	} {
 		b.Run(bc.name, func(b *testing.B) {
 			p := newPair(b)
-			p.options.Codec = bc.codec
+			p.options.Codec, p.options.Level = bc.codec, bc.level
 			data := bytes.Repeat([]byte("GET /index.html HTTP/1.1 200 612 - curl/7.88\n"), bc.size*bc.per/45+1)[:bc.size*bc.per]
 			p.spools.data[1] = data
 			entry := make([]record.Chunk, bc.per)

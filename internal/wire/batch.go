@@ -113,6 +113,7 @@ func (d *Decoder) batch(h BatchHeader, frame []byte, scratch []byte, dst []recor
 
 // Encoder makes BATCH frames. The zero value is ready; it is used by one goroutine at a time.
 type Encoder struct {
+	Level  int // of Zstd, 1 (fast) to 22 (small); 0 is as 1
 	heads  heads
 	head   []byte // length, prelude and head of the latest frame; or all of it when compressed
 	body   []byte // decompressed body, only when compressing
@@ -153,7 +154,7 @@ func (e *Encoder) compress(h *BatchHeader, codec Codec) {
 	for _, p := range e.bufs[1:] {
 		e.body = append(e.body, p...)
 	}
-	e.packed = codec.compress(e.packed, e.body)
+	e.packed = codec.compress(e.packed, e.body, e.Level)
 	if len(e.packed) >= h.Body {
 		return
 	}

@@ -177,13 +177,13 @@ func TestForgedBatches(t *testing.T) {
 // A bomb declares a size; more is never made, and the declaration is bounded.
 func TestDecompressedSizeIsBounded(t *testing.T) {
 	for _, codec := range []Codec{S2, Zstd} {
-		packed := codec.compress(nil, make([]byte, 64<<20))
+		packed := codec.compress(nil, make([]byte, 64<<20), 1)
 		for _, size := range []int{0, 100, MaxBody} {
 			if got, err := codec.decompress(nil, packed, size); !errors.Is(err, record.ErrCorrupt) || got != nil {
 				t.Errorf("%v, %d bytes declared: got %d bytes, %v", codec, size, len(got), err)
 			}
 		}
-		if got, err := codec.decompress(make([]byte, 0, 10), codec.compress(nil, []byte("abc")), 4); err == nil || got != nil {
+		if got, err := codec.decompress(make([]byte, 0, 10), codec.compress(nil, []byte("abc"), 1), 4); err == nil || got != nil {
 			t.Errorf("%v: less than declared: got %q, %v", codec, got, err)
 		}
 	}
