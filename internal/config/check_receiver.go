@@ -49,9 +49,6 @@ func local(address string) bool {
 }
 
 func (l *loader) checkLimits(c *Receiver) {
-	if c.Limits.Memory < c.Limits.Frame {
-		l.bad("limits.memory", fmt.Sprintf("got %s, want at least limits.frame, which is %s", c.Limits.Memory, c.Limits.Frame), "")
-	}
 	if c.Limits.PerAddress > c.Limits.Connections {
 		l.doubt("limits.per_address", fmt.Sprintf("%d is above limits.connections, which is %d", c.Limits.PerAddress, c.Limits.Connections), "")
 	}

@@ -59,9 +59,7 @@ func DefaultReceiver() Receiver {
 		Limits: Limits{
 			Connections:      1024,
 			PerAddress:       64,
-			Streams:          64,
-			Frame:            16 << 20,
-			Memory:           256 << 20,
+			Memory:           32 << 20,
 			HandshakeTimeout: 10 * time.Second,
 			IdleTimeout:      2 * time.Minute,
 			WriteTimeout:     30 * time.Second,

@@ -16,9 +16,7 @@ type Receiver struct {
 type Limits struct {
 	Connections      int           `koanf:"connections" min:"1"`
 	PerAddress       int           `koanf:"per_address" min:"1"`
-	Streams          int           `koanf:"streams" min:"1"` // per peer
-	Frame            Size          `koanf:"frame" min:"64KiB" max:"1GiB"`
-	Memory           Size          `koanf:"memory" min:"1MiB"` // received and not handed on yet, all peers
+	Memory           Size          `koanf:"memory" min:"16MiB" max:"1TiB"` // received and not written yet, of all peers
 	HandshakeTimeout time.Duration `koanf:"handshake_timeout" min:"100ms" max:"10m"`
 	IdleTimeout      time.Duration `koanf:"idle_timeout" min:"1s" max:"24h"`
 	WriteTimeout     time.Duration `koanf:"write_timeout" min:"100ms" max:"10m"`
