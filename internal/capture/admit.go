@@ -35,7 +35,7 @@ func (l *Log) write(p []byte, off int64, app bool, w *record.Writer, unique uint
 	}
 	switch l.d.WhenFull {
 	case record.DropNewest:
-		c.gapRecords(&l.h.meta.File, l.h.meta.ID, record.QueueFull, uint64(len(p)), 1)
+		c.lose(l.h.meta.File, record.QueueFull, uint64(len(p)), 1)
 		c.wakeUp()
 		return nil
 	case record.Local:
@@ -71,7 +71,7 @@ func (l *Log) wait(p []byte, off int64, app bool, w *record.Writer, unique uint6
 func (f *File) keep(p []byte, off int64, app bool) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.look()
+	f.lookSome()
 	w, err := f.below(os.O_WRONLY | os.O_APPEND)
 	if err != nil {
 		return fmt.Errorf("write below the mount: %w", err)
@@ -84,6 +84,7 @@ func (f *File) keep(p []byte, off int64, app bool) error {
 	f.view.put(off, int64(n), inBelow, f.pick.Size)
 	if f.pick.Taken == f.pick.Size {
 		f.pick.Taken += int64(n)
+		f.pick.SumLen = 0
 	}
 	f.pick.Size += int64(n)
 	f.modified = time.Now().UnixNano()

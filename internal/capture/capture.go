@@ -27,9 +27,11 @@ type Options struct {
 	Logger  *slog.Logger
 
 	MaxSize     int64 // bytes of spools on disk; 0 no limit
+	MaxSpools   int   // spools of open capture; beyond, opens are refused one, and write capture takes them. Default: see maxSpools
 	MinFree     int64 // bytes to leave free on the spools' file system
 	SegmentSize int   // bytes of payload per log segment, default 16 MiB
 
+	Bury time.Duration // how often deletions are synced to disk, default 5 s
 	Stop time.Duration // how long the last registration may take when Run ends, default 10 s
 
 	// DropOldest asks the queue to give up at least n bytes of its oldest data. It returns how many it gave up.
@@ -47,21 +49,21 @@ type Capture struct {
 	raws   map[uint64]*raw
 	segs   map[uint64]*segment
 	files  map[record.FileKey]*File
-	dirty  []*File        // views changed since the last housekeeping
-	events []*raw         // raw spools that are new or released
-	lost   []record.Chunk // gaps to register
-	tail   []*logHandle   // handles whose closing row found no room
-	follow []*File        // files below the mount that may still grow
+	dirty  []*File         // views changed since the last housekeeping
+	events []*raw          // raw spools that are new or released
+	lost   []record.Chunk  // gaps to register
+	lostAt map[lostKey]int // where in lost; one for each file and reason
+	tail   []*logHandle    // handles whose closing row found no room
+	follow map[*File]bool  // files below the mount that may still grow
 
 	regMu      sync.Mutex
-	registered map[uint64]mark // by handle: how far the queue has it
+	registered map[uint64]mark // by handle: how far the queue has it; by segment: all of it
 
 	wake    chan struct{}
 	bytesIn atomic.Int64 // write capture, bytes
 	use     usage
-	saved   atomic.Int64 // ns: when the views were last saved
-	saving  sync.Mutex   // one saveViews at a time; taken before File.mu
-	pass    pass         // the follower's own
+	views   viewLog
+	pass    pass // the follower's own
 }
 
 // mark is how far a handle is registered.
@@ -74,6 +76,12 @@ type mark struct {
 func New(o Options) (*Capture, error) {
 	if o.SegmentSize == 0 {
 		o.SegmentSize = 16 << 20
+	}
+	if o.MaxSpools == 0 {
+		o.MaxSpools = maxSpools()
+	}
+	if o.Bury == 0 {
+		o.Bury = 5 * time.Second
 	}
 	if o.Stop == 0 {
 		o.Stop = 10 * time.Second
@@ -89,8 +97,9 @@ func New(o Options) (*Capture, error) {
 		return nil, err
 	}
 	c := &Capture{o: o, run: run, raws: map[uint64]*raw{}, segs: map[uint64]*segment{}, files: map[record.FileKey]*File{},
-		registered: map[uint64]mark{}, wake: make(chan struct{}, 1)}
+		registered: map[uint64]mark{}, lostAt: map[lostKey]int{}, follow: map[*File]bool{}, wake: make(chan struct{}, 1)}
 	c.log = &wal{dir: o.Dir, size: o.SegmentSize, newID: c.newID, added: c.addSegment}
+	c.views.dir = o.Dir
 	c.pass.init()
 	return c, nil
 }
@@ -102,14 +111,30 @@ func nextRun(path string) (uint64, error) {
 		return 0, fmt.Errorf("read run number: %w", err)
 	}
 	last, err := strconv.ParseUint(strings.TrimSpace(string(b)), 10, 31)
-	if err != nil && len(b) > 0 {
-		// Torn by a crash: take one that cannot have been used. Runs grow by one, times in seconds faster.
-		last = uint64(time.Now().Unix() & 0x7fffffff)
+	if err != nil {
+		// Damaged: take one that cannot have been used. Runs grow by one, times in seconds faster. Recover checks.
+		last = 0
+		if b != nil {
+			last = uint64(time.Now().Unix() & 0x7fffffff)
+		}
 	}
-	if err := writeAtomically(path, []byte(strconv.FormatUint(last+1, 10)+"\n")); err != nil {
-		return 0, fmt.Errorf("write run number: %w", err)
+	return last + 1, writeRun(path, last+1)
+}
+
+func writeRun(path string, run uint64) error {
+	if err := writeAtomically(path, []byte(strconv.FormatUint(run, 10)+"\n")); err != nil {
+		return fmt.Errorf("write run number: %w", err)
 	}
-	return last + 1, nil
+	return nil
+}
+
+// claimRun makes sure that no id of this run has been used, should the file with the number have been lost.
+func (c *Capture) claimRun(used uint64) error {
+	if used>>32 < c.run {
+		return nil
+	}
+	c.run = used>>32 + 1
+	return writeRun(filepath.Join(c.o.Dir, "run"), c.run)
 }
 
 // newID gives a number that no handle or spool of this sender has had.
@@ -127,19 +152,30 @@ func (c *Capture) wakeUp() {
 
 // File returns the captured side of a file below a mount.
 func (c *Capture) File(key record.FileKey, path string, below func(flags int) (*os.File, error)) (*File, error) {
-	c.mu.Lock()
-	f := c.files[key]
-	if f == nil {
-		f = &File{c: c, key: key}
-		c.files[key] = f
-	}
-	c.mu.Unlock()
-	f.mu.Lock()
+	f := c.lockFile(key)
 	defer f.mu.Unlock()
 	f.path, f.below = path, below
 	f.refs++
 	f.removed = false
 	return f, f.lookBelow()
+}
+
+// lockFile returns the file of a key, made if need be, with its mu held.
+func (c *Capture) lockFile(key record.FileKey) *File {
+	for {
+		c.mu.Lock()
+		f := c.files[key]
+		if f == nil {
+			f = &File{c: c, key: key}
+			c.files[key] = f
+		}
+		c.mu.Unlock()
+		f.mu.Lock()
+		if !f.forgotten {
+			return f
+		}
+		f.mu.Unlock()
+	}
 }
 
 // Holds reports whether the content of a file is here and not, or not only, in the file below the mount.
@@ -153,7 +189,7 @@ func (c *Capture) Holds(key record.FileKey) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.look()
-	return f.view.size > 0 && (f.view.base > 0 || len(f.view.low()) > 0)
+	return f.view.size > 0 && (f.view.base > 0 || len(f.view.needs()) > 0)
 }
 
 // drop forgets a file that nobody will read again.
@@ -163,6 +199,8 @@ func (c *Capture) drop(f *File) {
 	if end {
 		f.view = view{}
 		f.touch()
+	} else if f.blank() && !f.touched {
+		c.forget(f) // it was only looked up
 	}
 	f.mu.Unlock()
 	if end {
@@ -174,6 +212,29 @@ func (c *Capture) noteDirty(f *File) {
 	c.mu.Lock()
 	c.dirty = append(c.dirty, f)
 	c.mu.Unlock()
+}
+
+// maxSpools returns how many spools there may be by default: a quarter of the descriptors that the process may have,
+// since a busy one holds one here and the mount holds one of the file below, at most 8192.
+func maxSpools() int {
+	var l unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &l); err != nil {
+		return 256
+	}
+	return int(min(max(l.Cur/4, 16), 8192))
+}
+
+// errSpools is constant text: opens are counted by it.
+var errSpools = fmt.Errorf("too many spools: %w", record.ErrFull)
+
+// reserveSpool counts a spool that is about to be made.
+func (c *Capture) reserveSpool() error {
+	if n := c.use.open.Add(1); n > int64(c.o.MaxSpools) {
+		c.use.open.Add(-1)
+		c.use.refused.Add(1)
+		return errSpools
+	}
+	return nil
 }
 
 func (c *Capture) addRaw(r *raw) {
@@ -210,23 +271,6 @@ func (c *Capture) readSpool(id uint64, off int64, p []byte) error {
 		return s.readAt(p, off)
 	}
 	return fmt.Errorf("read spool %016x: %w", id, record.ErrGone)
-}
-
-// Release takes back what every destination has passed. The queue calls it after the cursors are committed.
-func (c *Capture) Release(extents []record.Extent) {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	for _, e := range extents {
-		if r := c.raws[e.Spool]; r != nil {
-			r.mu.Lock()
-			r.acked = max(r.acked, e.Off+int64(e.Len))
-			r.mu.Unlock()
-		} else if s := c.segs[e.Spool]; s != nil {
-			s.mu.Lock()
-			s.queued -= int64(e.Len)
-			s.mu.Unlock()
-		}
-	}
 }
 
 // snapshot is what the queue keeps at the head of every database, so that older ones can go.
@@ -267,9 +311,9 @@ func (c *Capture) Close() error {
 	c.log.seal(true)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var err error
+	err := c.views.end()
 	for _, r := range c.raws {
-		err = errors.Join(err, r.rd.Close())
+		err = errors.Join(err, r.close())
 	}
 	for _, s := range c.segs {
 		err = errors.Join(err, s.close())

@@ -24,15 +24,22 @@ type File struct {
 	readback int64
 	live     []*raw              // spools whose bytes may still grow
 	used     map[uint64]spoolUse // what the spools were last told that the view needs
-	dirty    bool                // view changed since it was last saved
+	dirty    bool                // view changed since the last housekeeping
+	touched  bool                // or ever
 	refs     int                 // held by the mount
 	removed  bool
 	belowRd  *os.File         // open while patches lie below
 	hold     *os.File         // the file below, while others may write to it; closed under pickMu too
-	mapped   map[uint64]int64 // from the saved views: bytes of raw spools that the view has had
+	mapped   map[uint64]int64 // bytes of raw spools that the view has had: of those that are not live, or not yet
 	pickMeta *meta            // whose lines the file below holds; nil when they are not wanted
 	pick     pickup           // what of the file below has been taken
+	picker   *logHandle       // takes it, while the file is followed
+	logged   logPos           // the last row of the log that view and pick know
+	looked   time.Time        // when all live spools were looked at
 	pickMu   sync.Mutex       // one picker at a time; taken before mu
+
+	forgotten bool   // no longer in Capture.files
+	followErr string // the follower's own
 }
 
 // Size returns the bytes that a reader sees.
@@ -50,22 +57,39 @@ func (f *File) ModTime() int64 {
 	return f.modified
 }
 
-// look adds to the view what the kernel has appended to live spools. Called with mu held. A spool that cannot
-// be looked at is looked at again the next time.
+// look adds to the view what the kernel has appended to live spools. Called with mu held.
 func (f *File) look() {
 	for _, r := range f.live {
-		size, err := r.size()
-		if err == nil && size > r.mapped {
-			f.view.put(f.view.size, size-r.mapped, r.id, r.mapped)
-			r.mapped = size
-			f.modified = time.Now().UnixNano()
-			f.touch()
-		}
+		f.lookAt(r)
+	}
+	f.looked = time.Now()
+}
+
+// lookAt adds what the kernel has appended to one spool. A spool that cannot be looked at is looked at again the next
+// time. What nobody can read is not added. Called with mu held.
+func (f *File) lookAt(r *raw) {
+	size, err := r.size()
+	if err != nil || size <= r.mapped {
+		return
+	}
+	if !f.removed || f.refs > 0 {
+		f.view.put(f.view.size, size-r.mapped, r.id, r.mapped)
+	}
+	r.mapped = size
+	f.modified = time.Now().UnixNano()
+	f.touch()
+}
+
+// lookSome is look for those who only want a good order: with many live spools not at every write.
+func (f *File) lookSome() {
+	if len(f.live) <= 8 || time.Since(f.looked) > time.Millisecond {
+		f.look()
 	}
 }
 
 // touch notes that the view has changed. Called with mu held.
 func (f *File) touch() {
+	f.touched = true
 	if !f.dirty {
 		f.dirty = true
 		f.c.noteDirty(f)
@@ -125,27 +149,28 @@ func (f *File) readPatch(pt patch, skip int64, p []byte) error {
 // Truncate changes the size that readers see. Nothing captured is lost: what lies below the mount and has not been
 // taken yet is taken first.
 func (f *File) Truncate(size int64) error {
+	f.pickMu.Lock()
+	defer f.pickMu.Unlock()
 	if err := f.c.pickUp(f, true); err != nil {
-		return fmt.Errorf("truncate %s: %w", f.path, err)
-	}
-	f.mu.Lock()
-	f.look()
-	cut, err := f.truncateBelow(size)
-	if err == nil {
-		f.view.truncate(size)
-		f.touch()
-	}
-	f.mu.Unlock()
-	if err != nil {
 		return fmt.Errorf("truncate %s: %w", f.name(), err)
 	}
-	if cut { // else a crash would leave us believing that bytes written there later have been taken
-		return f.c.saveViews()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.look()
+	cut, err := f.truncateBelow(size)
+	if err != nil {
+		return fmt.Errorf("truncate %s: %w", f.path, err)
+	}
+	f.view.truncate(size)
+	f.touch()
+	// Else after a crash readers would see the old content again, and bytes written below later would count as taken.
+	if err := f.c.views.save(f.saved(), cut); err != nil && cut {
+		return fmt.Errorf("truncate %s: %w", f.path, err)
 	}
 	return nil
 }
 
-// truncateBelow cuts the file below the mount, whose bytes have all been taken. Called with mu held.
+// truncateBelow cuts the file below the mount, whose bytes have all been taken. Called with pickMu and mu held.
 func (f *File) truncateBelow(size int64) (cut bool, err error) {
 	if f.pick.Size == 0 || size >= f.pick.Size {
 		return false, nil
@@ -157,7 +182,11 @@ func (f *File) truncateBelow(size int64) (cut bool, err error) {
 	if err = errors.Join(w.Truncate(size), w.Close()); err != nil {
 		return false, err
 	}
-	f.pick.Size, f.pick.Taken = size, min(f.pick.Taken, size)
+	f.pick.Size = size
+	if f.pick.Taken > size {
+		f.pick.Taken, f.pick.SumLen = size, 0
+	}
+	f.endPicker()
 	return true, nil
 }
 

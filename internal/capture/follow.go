@@ -16,7 +16,10 @@ const (
 	tidyEvery = 200 * time.Millisecond
 	leaseWait = time.Second // how often the kernel is asked whether an adopted spool is still open
 	window    = record.MaxChunk
-	perTurn   = 16 // windows of one spool before the next has its turn
+	perTurn   = 16      // windows of one spool before the next has its turn
+	maxBatch  = 4096    // chunks that are registered together
+	maxHeld   = 1 << 18 // extents or marks of partial records, of all streams: about 10 MiB
+	ageEvery  = 10 * time.Millisecond
 )
 
 // pass is the follower's state; only its goroutine uses it.
@@ -29,16 +32,23 @@ type pass struct {
 	idle      map[*raw]*tail
 	segs      []*segment // in order of making
 	streams   map[uint64]*stream
-	active    []*stream // streams that hold bytes, in the order in which they began to
+	loud      []*stream // streams that were fed since the last flush, in that order
+	aging     []*stream // streams whose record has begun
+	aged      time.Time // when those were looked at
 	ended     []*raw    // read to the end, which is not registered yet
 	watch     *watcher
 	tidied    time.Time
 	retry     time.Duration
 	untrimmed map[*File]bool   // views that hold what may go as soon as it is released
 	pressed   bool             // room is short: nothing is kept for readers
+	graves    []uint64         // spools whose deletion may not be on disk yet
+	buried    time.Time        // when graves was empty last
+	older     int              // segments of earlier processes that are not read to the end
 	sources   []*record.Source // of earlier boots
-	unsaved   bool             // a view has changed since saved
-	saved     time.Time
+	changed   map[*File]bool   // views that are not saved
+	fading    map[*File]bool   // files to forget when no spool tells of them any more
+	picked    bool             // of which some say how far a file below the mount is taken
+	saveAt    time.Time        // when they may be saved
 }
 
 // tail is the follower's view of one raw spool.
@@ -52,7 +62,7 @@ type tail struct {
 func (p *pass) init() {
 	p.buf = make([]byte, window)
 	p.hot, p.idle = map[*raw]*tail{}, map[*raw]*tail{}
-	p.streams, p.untrimmed = map[uint64]*stream{}, map[*File]bool{}
+	p.streams, p.untrimmed, p.changed, p.fading = map[uint64]*stream{}, map[*File]bool{}, map[*File]bool{}, map[*File]bool{}
 }
 
 // Run follows the spools until ctx ends, then registers what is there and returns.
@@ -77,13 +87,14 @@ func (c *Capture) Run(ctx context.Context) error {
 	return c.finish()
 }
 
-// pause returns how long the follower may sleep.
+// pause returns how long the follower may sleep. Looking at very many hot spools is done less often: 128 of them cost
+// about 50 us.
 func (c *Capture) pause(busy bool) time.Duration {
 	switch {
 	case busy:
 		return 0
 	case len(c.pass.hot) > 0:
-		return hotPoll
+		return hotPoll * time.Duration(1+len(c.pass.hot)/128)
 	case len(c.pass.idle) > 0 && c.pass.watch == nil:
 		return 50 * time.Millisecond
 	}
@@ -119,6 +130,7 @@ func (c *Capture) arrivals(now time.Time) {
 	c.mu.Lock()
 	ev, lost, tails := c.events, c.lost, c.tail
 	c.events, c.lost, c.tail = nil, nil, nil
+	clear(c.lostAt)
 	c.mu.Unlock()
 	p.segs = append(p.segs, c.log.take()...)
 	for _, h := range tails {
@@ -126,13 +138,17 @@ func (c *Capture) arrivals(now time.Time) {
 			c.later(h)
 		}
 	}
-	for i := range lost {
-		c.add(lost[i : i+1])
-	}
+	c.add(lost)
 	for _, r := range ev {
 		c.heat(r, now)
 	}
-	for _, r := range p.watch.woken() {
+	woken, all := p.watch.woken()
+	if all { // the kernel had no room for its events
+		for r := range p.idle {
+			woken = append(woken, r)
+		}
+	}
+	for _, r := range woken {
 		c.heat(r, now)
 	}
 }
@@ -170,7 +186,15 @@ func (c *Capture) readRaw(ctx context.Context, r *raw, t *tail, now time.Time) (
 		c.o.Logger.Error("spool cannot be looked at", "error", err)
 		return false
 	}
+	if r.seen < size {
+		if err := r.warm(); err != nil {
+			c.o.Logger.Error("spool cannot be opened", "error", err)
+		}
+	}
 	for n := 0; r.seen < size; n++ {
+		if c.stuck(ctx) {
+			return false
+		}
 		if n == perTurn {
 			return true
 		}
@@ -204,14 +228,17 @@ func (c *Capture) readRaw(ctx context.Context, r *raw, t *tail, now time.Time) (
 func (c *Capture) show(r *raw) {
 	if f := r.file; f != nil {
 		f.mu.Lock()
-		f.look()
+		f.lookAt(r)
 		f.mu.Unlock()
 	}
 }
 
+// stuck reports whether the follower is to stop and the queue does not take what it has: no more is read then.
+func (c *Capture) stuck(ctx context.Context) bool { return c.pass.bytes >= window && ctx.Err() != nil }
+
 // endRaw emits the rest of a spool that no writer holds. What it emits is registered at the end of the turn.
 func (c *Capture) endRaw(r *raw, t *tail) {
-	c.flushStreams(time.Now()) // what is before it goes first
+	c.flushLoud() // what is before it goes first
 	c.add(t.s.end(nil))
 	delete(c.pass.hot, r)
 	c.pass.ended = append(c.pass.ended, r)
@@ -232,8 +259,10 @@ func (c *Capture) cool(r *raw, t *tail, now time.Time) {
 		return // its partial record must age
 	}
 	if !c.pass.watch.add(r) && c.pass.watch != nil {
+		t.grown = now // no room for a watch: polled on
 		return
 	}
+	r.rest()
 	delete(c.pass.hot, r)
 	c.pass.idle[r] = t
 	if size, err := r.size(); err == nil && size > r.seen { // grown before the watch was there
@@ -244,11 +273,11 @@ func (c *Capture) cool(r *raw, t *tail, now time.Time) {
 // feed gives bytes to a stream and registers when enough has come together.
 func (c *Capture) feed(ctx context.Context, s *stream, p piece, now time.Time) {
 	c.add(s.feed(p, now, nil))
-	if !s.active {
-		s.active = true
-		c.pass.active = append(c.pass.active, s)
+	if !s.loud {
+		s.loud = true
+		c.pass.loud = append(c.pass.loud, s)
 	}
-	if c.pass.bytes >= window {
+	if c.pass.bytes >= window || len(c.pass.batch) >= maxBatch {
 		c.put(ctx)
 	}
 }
@@ -260,63 +289,46 @@ func (c *Capture) add(chunks []record.Chunk) {
 	c.pass.batch = append(c.pass.batch, chunks...)
 }
 
-// flushStreams emits the complete records of all streams, and partial ones that are old.
-func (c *Capture) flushStreams(now time.Time) {
-	c.pass.active = slices.DeleteFunc(c.pass.active, func(s *stream) bool {
-		c.add(s.age(now, s.flush(nil)))
-		s.active = s.part.len > 0
-		return !s.active
-	})
-}
-
-// put registers the batch. The sink is asked again until it takes it or ctx ends: the bytes are safe in the spools
-// meanwhile, and writers do not notice.
-func (c *Capture) put(ctx context.Context) {
+// flushLoud emits the complete records of the streams that were fed.
+func (c *Capture) flushLoud() {
 	p := &c.pass
-	for len(p.batch) > 0 {
-		err := c.o.Sink.Put(ctx, p.batch)
-		if err == nil {
-			c.account(p.batch)
-			p.batch, p.bytes, p.retry = p.batch[:0], 0, 0
-			return
-		}
-		if ctx.Err() != nil {
-			return
-		}
-		if p.retry == 0 {
-			c.o.Logger.Error("queue does not take data; it waits in the spools", "error", err)
-		}
-		p.retry = min(max(2*p.retry, 10*time.Millisecond), time.Second)
-		c.tidy(time.Now())
-		select {
-		case <-ctx.Done():
-		case <-time.After(p.retry):
+	for _, s := range p.loud {
+		c.add(s.flush(nil))
+		s.loud = false
+		if s.part.len > 0 && !s.aging {
+			s.aging = true
+			p.aging = append(p.aging, s)
 		}
 	}
+	p.loud = p.loud[:0]
 }
 
-// account notes what the queue has taken.
-func (c *Capture) account(chunks []record.Chunk) {
-	c.regMu.Lock()
-	for i := range chunks {
-		ch := &chunks[i]
-		if ch.Gap == nil {
-			c.registered[ch.Handle] = mark{ch.Offset + uint64(ch.Len), ch.Flags&record.Continued != 0}
-		}
+// flushStreams emits the complete records of all streams, and partial ones that are old. When all partial ones
+// together hold too much memory, all are emitted as pieces.
+func (c *Capture) flushStreams(now time.Time) {
+	c.flushLoud()
+	p := &c.pass
+	if now.Sub(p.aged) < ageEvery {
+		return
 	}
-	c.regMu.Unlock()
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	for i := range chunks {
-		for _, e := range chunks[i].Extents {
-			if s := c.segs[e.Spool]; s != nil {
-				s.mu.Lock()
-				s.pending -= int64(e.Len)
-				s.queued += int64(e.Len)
-				s.mu.Unlock()
-			}
-		}
+	p.aged = now
+	held := 0
+	p.aging = slices.DeleteFunc(p.aging, func(s *stream) bool {
+		c.add(s.age(now, nil))
+		held += s.part.pieces()
+		s.aging = s.part.len > 0
+		return !s.aging
+	})
+	if held <= maxHeld {
+		return
 	}
+	for _, s := range p.aging {
+		if s.part.len > 0 {
+			c.add(s.emitPiece(s.flush(nil)))
+		}
+		s.aging = false
+	}
+	p.aging = p.aging[:0]
 }
 
 // settle marks spools whose end is registered.
@@ -326,6 +338,7 @@ func (c *Capture) settle(now time.Time) {
 		return
 	}
 	for _, r := range p.ended {
+		r.rest()
 		r.mu.Lock()
 		r.done = true
 		r.mu.Unlock()
@@ -342,10 +355,11 @@ func (c *Capture) finish() error {
 	ctx, cancel := context.WithTimeout(context.Background(), c.o.Stop)
 	defer cancel()
 	now := time.Now()
-	for c.turn(ctx, now) {
+	for c.turn(ctx, now) && ctx.Err() == nil {
 	}
 	if n := len(c.pass.batch); n > 0 {
 		return fmt.Errorf("stop capture: %d chunks not registered; they wait in the spools: %w", n, ctx.Err())
 	}
-	return c.saveViews()
+	c.tidy(time.Now())
+	return c.saveAll()
 }

@@ -26,8 +26,12 @@ type Spool struct {
 // OpenSpool begins an open-capture handle: from now on the kernel appends to the spool.
 func (f *File) OpenSpool(d record.Decision, mount, path string, w *record.Writer) (*Spool, error) {
 	m := f.c.newMeta(f, d, mount, path, w)
+	if err := f.c.reserveSpool(); err != nil {
+		return nil, err
+	}
 	r, err := createRaw(f.c.o.Dir, m)
 	if err != nil {
+		f.c.use.open.Add(-1)
 		return nil, err
 	}
 	r.file = f
@@ -40,7 +44,11 @@ func (f *File) OpenSpool(d record.Decision, mount, path string, w *record.Writer
 }
 
 // Fd returns the read-only descriptor to register as backing file.
-func (s *Spool) Fd() int { return int(s.r.rd.Fd()) }
+func (s *Spool) Fd() int {
+	s.r.mu.Lock()
+	defer s.r.mu.Unlock()
+	return int(s.r.rd.Fd())
+}
 
 // Sync brings the handle's bytes to disk.
 func (s *Spool) Sync() error { return s.r.sync() }
@@ -70,6 +78,9 @@ func (f *File) OpenLog(d record.Decision, mount, path string, w *record.Writer) 
 	}
 	f.mu.Lock()
 	f.readback = d.Readback
+	if d.Send {
+		f.wantBelow(d, mount, path)
+	}
 	f.mu.Unlock()
 	return &Log{f: f, h: h, d: d}, nil
 }
@@ -95,16 +106,17 @@ func (l *Log) append(p []byte, off int64, app bool, w *record.Writer, unique uin
 	f := l.f
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.look()
+	f.lookSome()
 	if app {
 		off = f.view.size
 	}
-	e, s, err := f.c.log.write(l.h, p, off, w, unique)
+	e, at, err := f.c.log.write(l.h, p, off, w, unique)
 	if err != nil {
 		return err
 	}
+	f.logged = at
 	f.c.bytesIn.Add(int64(len(p)))
-	f.view.put(off, int64(len(p)), s.id, e.Off)
+	f.view.put(off, int64(len(p)), e.Spool, e.Off)
 	f.modified = time.Now().UnixNano()
 	f.touch()
 	f.c.wakeUp()
@@ -132,6 +144,19 @@ func (l *Log) Release() {
 func (f *File) unlive(r *raw) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.look()
+	f.lookAt(r)
 	f.live = slices.DeleteFunc(f.live, func(o *raw) bool { return o == r })
+	if f.mapped == nil {
+		f.mapped = map[uint64]int64{}
+	}
+	f.mapped[r.id] = r.mapped
+	f.touch()
+}
+
+// lost forgets a spool that is deleted.
+func (f *File) lost(r *raw) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.mapped, r.id)
+	f.touch()
 }

@@ -2,7 +2,7 @@ package capture
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"time"
 
 	"ftfuse/internal/record"
@@ -13,17 +13,20 @@ const rowsPerTurn = 1 << 16
 // readLog feeds the rows that have been added to the log since the last turn.
 func (c *Capture) readLog(ctx context.Context, now time.Time) (busy bool) {
 	n := 0
-	for i, s := range c.pass.segs {
+	for _, s := range c.pass.segs {
 		if s.drained {
 			continue
 		}
 		sealed := s.sealed.Load() // before the rows: what is there then is all
-		for {
-			r, p, ok, err := s.next()
-			if err != nil {
-				c.damaged(s.path, err)
-			}
+		if err := s.load(); err != nil {
+			c.damaged(s.ipth, err)
+		}
+		for !c.stuck(ctx) {
+			r, p, ok := s.next()
 			if !ok {
+				if sealed {
+					c.drained(s)
+				}
 				break
 			}
 			c.takeRow(ctx, s, r, p, now)
@@ -31,15 +34,25 @@ func (c *Capture) readLog(ctx context.Context, now time.Time) (busy bool) {
 				return true
 			}
 		}
-		if !sealed {
+		if !s.drained {
 			return false
-		}
-		s.drained = true
-		if s.adopted && (i+1 == len(c.pass.segs) || !c.pass.segs[i+1].adopted) {
-			c.endOldHandles(s, now)
 		}
 	}
 	return false
+}
+
+// drained notes that all rows of a segment are read.
+func (c *Capture) drained(s *segment) {
+	s.drained = true
+	if s.bad > 0 {
+		c.damaged(s.ipth, fmt.Errorf("%w: %d rows are missing", record.ErrCorrupt, s.bad))
+	}
+	if !s.adopted {
+		return
+	}
+	if c.pass.older--; c.pass.older == 0 {
+		c.endOldHandles(s)
+	}
 }
 
 func (c *Capture) takeRow(ctx context.Context, s *segment, r row, p []byte, now time.Time) {
@@ -58,14 +71,14 @@ func (c *Capture) takeRow(ctx context.Context, s *segment, r row, p []byte, now 
 		w, err := decodeWriter(p)
 		if err != nil {
 			c.damaged(s.path, err)
-			w = &record.Writer{}
+			w = nil
 		}
 		s.names[r.writer] = w
 	case rowWrite:
 		c.takeWrite(ctx, s, r, p, now)
 	case rowClose:
 		if st := c.pass.streams[r.handle]; st != nil {
-			c.flushStreams(now)
+			c.flushLoud()
 			c.add(st.end(nil))
 			delete(c.pass.streams, r.handle)
 		}
@@ -76,7 +89,7 @@ func (c *Capture) takeRow(ctx context.Context, s *segment, r row, p []byte, now 
 func (c *Capture) takeWrite(ctx context.Context, s *segment, r row, p []byte, now time.Time) {
 	st := c.pass.streams[r.handle]
 	if st == nil {
-		c.damaged(s.path, errNoOpenRow)
+		c.orphan(s, r)
 		return
 	}
 	if s.adopted {
@@ -85,7 +98,7 @@ func (c *Capture) takeWrite(ctx context.Context, s *segment, r row, p []byte, no
 		}
 	}
 	if st.meta.Below {
-		c.pass.saved, c.pass.unsaved = time.Time{}, true // the views must say so before the log forgets it
+		s.below, c.pass.picked = true, true
 	}
 	w := s.names[r.writer]
 	if w == nil {
@@ -95,35 +108,45 @@ func (c *Capture) takeWrite(ctx context.Context, s *segment, r row, p []byte, no
 	c.feed(ctx, st, piece{spool: s.id, off: off, data: p, at: r.at, writer: w, written: !st.meta.Below}, now)
 }
 
-var errNoOpenRow = errors.New("a write without its handle's open row")
+// orphan counts a write whose handle is not known: its open row was lost. What was registered before is not lost.
+func (c *Capture) orphan(s *segment, r row) {
+	if !s.adopted {
+		s.mu.Lock()
+		s.pending -= int64(r.length)
+		s.mu.Unlock()
+	}
+	c.regMu.Lock()
+	from := max(r.stream, c.registered[r.handle].Pos)
+	c.regMu.Unlock()
+	end := r.stream + uint64(r.length)
+	if from >= end {
+		return
+	}
+	c.damaged(s.path, fmt.Errorf("%w: %d bytes of handle %016x without its open row", record.ErrCorrupt, end-from, r.handle))
+	c.add([]record.Chunk{{Source: c.o.Source, Handle: r.handle, Offset: from, Time: r.at,
+		Gap: &record.Gap{Reason: record.SpoolLost, Bytes: end - from}}})
+}
 
-// adoptWrite returns what of an earlier process's write is still to be registered.
+// adoptWrite returns what of an earlier process's write is still to be registered. Bytes that are not there, or are
+// others than were written, are counted: the machine lost power.
 func (c *Capture) adoptWrite(s *segment, st *stream, r row, p []byte) []byte {
-	next := st.next()
-	if r.stream+uint64(len(p)) <= next {
+	next, end := st.next(), r.stream+uint64(r.length)
+	if end <= next {
 		return nil
 	}
-	if record.CRC(p) != r.crc { // the machine lost power: the row reached the disk, the bytes did not
-		c.gap(&st.meta.File, r.handle, record.SpoolLost, uint64(len(p)))
-		c.skip(st, r.stream+uint64(len(p)))
+	if p == nil || record.CRC(p) != r.crc {
+		c.hole(st, end-next)
 		return nil
 	}
-	if r.stream < next {
+	if r.stream > next {
+		c.hole(st, r.stream-next)
+	} else {
 		p = p[next-r.stream:]
-	} else if r.stream > next {
-		c.gap(&st.meta.File, r.handle, record.SpoolLost, r.stream-next)
-		c.skip(st, r.stream)
 	}
 	s.mu.Lock()
 	s.pending += int64(len(p))
 	s.mu.Unlock()
 	return p
-}
-
-// skip moves a stream over bytes that are lost.
-func (c *Capture) skip(st *stream, to uint64) {
-	c.add(st.end(nil))
-	st.pos = to
 }
 
 // streamFor makes the stream of a handle, where the queue has it or at start.
@@ -152,20 +175,6 @@ func (c *Capture) sharedSource(src record.Source) *record.Source {
 	}
 	c.pass.sources = append(c.pass.sources, &src)
 	return &src
-}
-
-// gap notes that bytes of a handle will never come.
-func (c *Capture) gap(f *record.File, handle uint64, why record.Reason, n uint64) {
-	c.gapRecords(f, handle, why, n, 0)
-}
-
-func (c *Capture) gapRecords(f *record.File, handle uint64, why record.Reason, n, records uint64) {
-	file := *f
-	g := record.Chunk{Source: c.o.Source, File: &file, Writer: &record.Writer{}, Handle: handle, Time: time.Now().UnixNano(),
-		Gap: &record.Gap{Reason: why, Bytes: n, Records: records}}
-	c.mu.Lock()
-	c.lost = append(c.lost, g)
-	c.mu.Unlock()
 }
 
 // damaged says that something in the spool folder does not verify, and counts it.

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"time"
 
 	"ftfuse/internal/record"
 )
@@ -30,21 +29,53 @@ func (c *Capture) Recover(from Recovery) error {
 	if err != nil {
 		return err
 	}
+	slices.Sort(ids)
+	used := uint64(0)
+	if len(ids) > 0 {
+		used = ids[len(ids)-1]
+	}
+	for id := range c.registered {
+		used = max(used, id)
+	}
+	if err := c.claimRun(used); err != nil {
+		return err
+	}
+	held := map[uint64]spans{}
 	if from.Extents != nil {
-		if err := from.Extents(c.recoverExtent); err != nil {
+		err := from.Extents(func(e record.Extent) { c.recoverExtent(e, held) })
+		if err != nil {
 			return fmt.Errorf("recover spools: %w", err)
 		}
 	}
-	slices.Sort(ids)
+	alive := map[uint64]bool{}
 	for _, id := range ids {
 		if r := c.raws[id]; r != nil {
-			c.adoptRaw(r)
+			c.adoptRaw(r, held[id])
+			alive[id] = true
 		} else if s := c.segs[id]; s != nil {
-			c.pass.segs = append(c.pass.segs, s)
-			c.adoptRows(s)
+			c.adoptSegment(s, alive)
+		}
+	}
+	return c.prune(alive)
+}
+
+// prune forgets marks of handles that are over and whose spools are gone, for good: what is deleted must not come
+// back after power loss.
+func (c *Capture) prune(alive map[uint64]bool) error {
+	if err := syncDir(c.o.Dir); err != nil {
+		return fmt.Errorf("recover spools: %w", err)
+	}
+	for id := range c.registered {
+		if !alive[id] {
+			delete(c.registered, id)
 		}
 	}
 	for _, f := range c.files {
+		for id := range f.mapped {
+			if c.raws[id] == nil {
+				delete(f.mapped, id)
+			}
+		}
 		c.noteNeeds(f)
 	}
 	return nil
@@ -65,9 +96,7 @@ func (c *Capture) recoverMarks(from Recovery) error {
 	}
 	return from.Replay(func(chunks []record.Chunk) error {
 		for i := range chunks {
-			if ch := &chunks[i]; ch.Gap == nil {
-				c.registered[ch.Handle] = mark{ch.Offset + uint64(ch.Len), ch.Flags&record.Continued != 0}
-			}
+			c.noteMark(&chunks[i])
 		}
 		return nil
 	})
@@ -105,7 +134,7 @@ func (c *Capture) openSpools() ([]uint64, error) {
 			continue
 		}
 		if err != nil {
-			if err = c.setAside(path, err); err != nil {
+			if err = c.setAside(id, path, err); err != nil {
 				return nil, err
 			}
 			continue
@@ -121,16 +150,18 @@ func (c *Capture) openOldRaw(id uint64, path string) error {
 		return err
 	}
 	if r.id != id {
-		return errors.Join(fmt.Errorf("%w: header says spool %016x", record.ErrCorrupt, r.id), r.rd.Close())
+		return fmt.Errorf("%w: header says spool %016x", record.ErrCorrupt, r.id)
 	}
 	r.adopted = true
 	c.raws[id] = r
+	c.use.open.Add(1)
 	return nil
 }
 
-// setAside moves a damaged spool to the quarantine folder. One that was never answered for (no whole header, no
-// data) is deleted.
-func (c *Capture) setAside(path string, why error) error {
+// setAside moves a damaged spool to the quarantine folder and counts what was not registered of it; the rest is
+// counted when the queue's references find nothing. One that was never answered for (no whole header, no data) is
+// deleted.
+func (c *Capture) setAside(id uint64, path string, why error) error {
 	st, err := os.Stat(path)
 	if err != nil {
 		return fmt.Errorf("set damaged spool aside: %w", err)
@@ -143,28 +174,26 @@ func (c *Capture) setAside(path string, why error) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("set damaged spool aside: %w", err)
 	}
-	c.gap(&record.File{Path: filepath.Base(path)}, 0, record.Damaged, uint64(max(st.Size()-headerSize, 0)))
+	if n := st.Size() - headerSize - int64(c.registered[id].Pos); n > 0 {
+		c.lose(record.File{Path: filepath.Base(path)}, record.Damaged, uint64(n), 0)
+	}
 	return os.Rename(path, filepath.Join(dir, filepath.Base(path)))
 }
 
 // recoverExtent notes one range that the queue still refers to.
-func (c *Capture) recoverExtent(e record.Extent) {
-	if r := c.raws[e.Spool]; r != nil {
-		if r.seen == 0 || e.Off < r.acked {
-			r.acked = e.Off
-		}
-		r.seen = 1 // marks that acked is set; adoptRaw gives the real one
+func (c *Capture) recoverExtent(e record.Extent, held map[uint64]spans) {
+	if c.raws[e.Spool] != nil {
+		held[e.Spool] = held[e.Spool].add(e.Off, e.Off+int64(e.Len))
 	} else if s := c.segs[e.Spool]; s != nil {
 		s.queued += int64(e.Len)
+		s.dataEnd = max(s.dataEnd, e.Off+int64(e.Len))
 	}
 }
 
 // adoptRaw sets where the follower goes on, and shows readers what is there.
-func (c *Capture) adoptRaw(r *raw) {
+func (c *Capture) adoptRaw(r *raw, held spans) {
 	pos := int64(c.registered[r.id].Pos)
-	if r.seen == 0 {
-		r.acked = pos // nothing queued: all that is registered has been delivered
-	}
+	r.freed = held.without(0, pos) // registered and not queued: delivered or dropped
 	size, err := r.size()
 	if err != nil {
 		c.damaged(r.path, err)
@@ -175,7 +204,7 @@ func (c *Capture) adoptRaw(r *raw) {
 	r.seen = pos
 	f := c.fileOf(r.meta)
 	r.file = f
-	r.mapped = max(f.mapped[r.id], r.acked)
+	r.mapped = max(f.mapped[r.id], r.freed.prefix())
 	f.live = append(f.live, r)
 	c.events = append(c.events, r)
 }
@@ -190,46 +219,68 @@ func (c *Capture) fileOf(m *meta) *File {
 	return f
 }
 
-// adoptRows shows readers what the log holds that the saved views do not know, and how far files below the mount
-// have been taken. The rows are registered by the follower as any others.
-func (c *Capture) adoptRows(s *segment) {
+// adoptSegment shows readers what the log holds that the saved views do not know, and how far files below the mount
+// have been taken. The rows are registered by the follower as any others, unless all are.
+func (c *Capture) adoptSegment(s *segment, alive map[uint64]bool) {
+	c.pass.segs = append(c.pass.segs, s)
+	if s.noIndex {
+		return
+	}
+	if _, all := c.registered[s.id]; all {
+		s.drained, s.settled = true, true
+		alive[s.id] = true
+	} else {
+		c.pass.older++
+	}
+	if err := s.load(); err != nil {
+		return // the follower says so
+	}
 	metas := map[uint64]*meta{}
-	saved := c.saved.Load()
 	for n := 0; (n+1)*rowSize <= len(s.imap); n++ {
-		r, ok, _ := getRow(s.imap[n*rowSize : (n+1)*rowSize])
-		if !ok || int(r.off)+int(r.length) > len(s.dmap) {
-			return
+		r, whole, _ := s.row(n)
+		if !whole {
+			continue
+		}
+		if !s.settled {
+			alive[r.handle] = true
 		}
 		switch r.kind {
 		case rowOpen:
-			if m, err := decodeMeta(s.dmap[r.off : r.off+r.length]); err == nil {
+			if m, err := decodeMeta(s.payload(r)); err == nil {
 				metas[r.handle] = m
 			}
 		case rowWrite:
-			m := metas[r.handle]
-			if m == nil {
-				continue
-			}
-			f := c.fileOf(m)
-			if r.at <= saved {
-				continue
-			}
-			if m.Below {
-				f.pick.Taken = max(f.pick.Taken, int64(r.stream)+int64(r.length))
-				f.touch()
-			} else {
-				f.view.put(r.voff, int64(r.length), s.id, int64(r.off))
-				f.modified = r.at
-				f.touch()
+			if m := metas[r.handle]; m != nil {
+				c.adoptView(c.fileOf(m), m, s, r, logPos{s.id, n})
 			}
 		}
+	}
+	s.imap = nil // one index at a time in memory
+}
+
+// adoptView brings a file up to date with one row.
+func (c *Capture) adoptView(f *File, m *meta, s *segment, r row, at logPos) {
+	if !f.logged.before(at) {
+		return
+	}
+	f.logged = at
+	f.touch()
+	if m.Below {
+		if end := int64(r.stream) + int64(r.length); end > f.pick.Taken {
+			f.pick.Taken, f.pick.SumLen = end, 0
+		}
+		return
+	}
+	if p := s.payload(r); p != nil && record.CRC(p) == r.crc {
+		f.view.put(r.voff, int64(r.length), s.id, int64(r.off))
+		f.modified = r.at
 	}
 }
 
 // endOldHandles closes the log handles of earlier processes, when all their rows have been read: they ended with
 // their connection.
-func (c *Capture) endOldHandles(last *segment, now time.Time) {
-	c.flushStreams(now)
+func (c *Capture) endOldHandles(last *segment) {
+	c.flushLoud()
 	for h, st := range c.pass.streams {
 		if h>>32 == c.run {
 			continue

@@ -33,16 +33,22 @@ type segment struct {
 
 	// The follower's side: it alone uses these.
 	read    int                       // rows seen
+	rowsEnd int                       // index bytes up to the end of the last row seen
+	dataEnd int64                     // payload bytes up to the end of what the rows seen refer to
+	bad     int                       // rows that do not verify, or are missing before others
+	buf     []byte                    // payload of an adopted segment's row
 	names   map[uint32]*record.Writer // writers by number
 	closed  []uint64                  // handles closed by a row here
+	below   bool                      // holds lines picked up below a mount
 	drained bool                      // sealed, and every row seen
+	settled bool                      // all is registered: the maps are gone, the index is kept until all is released
 
-	mu      sync.Mutex
-	pending int64 // payload bytes written and not yet registered
-	queued  int64 // payload bytes registered and not yet released
-	views   int   // extents of files' views
-	noIndex bool  // the .idx is deleted: all is registered
-	gone    bool  // the .log is deleted
+	mu      sync.Mutex // never held over a system call that waits for the disk: write(2) takes it
+	pending int64      // payload bytes written and not yet registered
+	queued  int64      // payload bytes registered and not yet released
+	views   int        // extents of files' views
+	noIndex bool       // the .idx is deleted: all is registered and released
+	gone    bool       // the .log is deleted
 }
 
 // createSegment makes a segment with all its blocks allocated: a full disk is an error here and not a fault in a
@@ -79,8 +85,8 @@ func allocateAndMap(f *os.File, size int) ([]byte, error) {
 	return unix.Mmap(int(f.Fd()), 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 }
 
-// openSegment opens what an earlier process left, for reading only. A segment without an index holds nothing
-// that is not registered.
+// openSegment opens what an earlier process left, for reading only and not mapped: a disk that fails would kill the
+// process. A segment without an index holds nothing that is not registered.
 func openSegment(dir string, id uint64) (*segment, error) {
 	s := &segment{id: id, path: spoolPath(dir, id, "log"), ipth: spoolPath(dir, id, "idx"), names: map[uint32]*record.Writer{}, adopted: true}
 	s.sealed.Store(true)
@@ -88,33 +94,30 @@ func openSegment(dir string, id uint64) (*segment, error) {
 	if s.data, err = os.Open(s.path); err != nil {
 		return nil, fmt.Errorf("open log segment: %w", err)
 	}
-	s.idx, err = os.Open(s.ipth)
-	if errors.Is(err, os.ErrNotExist) {
-		s.noIndex, s.drained = true, true
+	if _, err = os.Stat(s.ipth); errors.Is(err, os.ErrNotExist) {
+		s.noIndex, s.settled, s.drained = true, true, true
 		return s, nil
-	}
-	if err == nil {
-		s.dmap, err = mapFile(s.data)
-	}
-	if err == nil {
-		s.imap, err = mapFile(s.idx)
-	}
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open log segment %s: %w", s.ipth, err), s.close())
 	}
 	return s, nil
 }
 
-func mapFile(f *os.File) ([]byte, error) {
-	st, err := f.Stat()
-	if err != nil || st.Size() == 0 {
-		return nil, err
+// load reads an adopted segment's index.
+func (s *segment) load() error {
+	if !s.adopted || s.imap != nil {
+		return nil
 	}
-	return unix.Mmap(int(f.Fd()), 0, int(st.Size()), unix.PROT_READ, unix.MAP_SHARED)
+	var err error
+	if s.imap, err = os.ReadFile(s.ipth); err != nil {
+		return fmt.Errorf("read log segment: %w", err)
+	}
+	return nil
 }
 
 func (s *segment) unmap() error {
 	var err error
+	if s.adopted {
+		s.imap, s.buf = nil, nil
+	}
 	for _, m := range []*[]byte{&s.dmap, &s.imap} {
 		if *m != nil {
 			err = errors.Join(err, unix.Munmap(*m))
@@ -149,22 +152,55 @@ func (s *segment) add(r row, p []byte) record.Extent {
 	return record.Extent{Spool: s.id, Off: int64(r.off), Len: r.length}
 }
 
-// next returns the next row that has not been seen, with its payload. Only the follower calls it.
-func (s *segment) next() (r row, p []byte, ok bool, err error) {
-	if (s.read+1)*rowSize <= len(s.imap) {
-		r, ok, torn := getRow(s.imap[s.read*rowSize : (s.read+1)*rowSize])
-		switch {
-		case torn, ok && int(r.off)+int(r.length) > len(s.dmap):
-			s.read = len(s.imap) / rowSize // what follows a torn row was never answered
-			return r, nil, false, fmt.Errorf("read log segment %s: %w: row does not verify", s.ipth, record.ErrCorrupt)
-		case !ok:
-			return r, nil, false, nil
-		}
-		s.read++
-		return r, s.dmap[r.off : int(r.off)+int(r.length)], true, nil
-	}
-	return row{}, nil, false, nil
+// row returns row n; whole is false when there is none or it does not verify, which torn tells apart.
+func (s *segment) row(n int) (r row, whole, torn bool) {
+	return getRow(s.imap[n*rowSize : (n+1)*rowSize])
 }
+
+// next returns the next row that has not been seen, with its payload, which is nil if it cannot be read. Only the
+// follower calls it. In a segment of an earlier process rows may be missing before others: the machine lost power.
+func (s *segment) next() (r row, p []byte, ok bool) {
+	skipped := 0
+	for n := s.read; (n+1)*rowSize <= len(s.imap); n++ {
+		r, whole, torn := s.row(n)
+		if whole {
+			s.bad += skipped
+			s.read, s.rowsEnd = n+1, (n+1)*rowSize
+			s.dataEnd = max(s.dataEnd, int64(r.off)+int64(r.length))
+			return r, s.payload(r), true
+		}
+		if !s.adopted {
+			break
+		}
+		if torn {
+			s.bad++
+		} else {
+			skipped++
+		}
+	}
+	return row{}, nil, false
+}
+
+// payload returns what a row refers to, valid until the next call; nil if it is not there.
+func (s *segment) payload(r row) []byte {
+	if !s.adopted {
+		return s.dmap[r.off : int(r.off)+int(r.length)]
+	}
+	if r.length > maxPayload {
+		return nil
+	}
+	if cap(s.buf) < int(r.length) {
+		s.buf = make([]byte, r.length)
+	}
+	p := s.buf[:r.length]
+	if _, err := s.data.ReadAt(p, int64(r.off)); err != nil {
+		return nil
+	}
+	return p
+}
+
+// maxPayload bounds what a row of an earlier process may ask for: the kernel's largest WRITE is far below.
+const maxPayload = 64 << 20
 
 func (s *segment) readAt(p []byte, off int64) error {
 	n, err := s.data.ReadAt(p, off)
@@ -174,17 +210,24 @@ func (s *segment) readAt(p []byte, off int64) error {
 	return fmt.Errorf("read log segment %s at %d: got %d of %d bytes: %w: %v", s.path, off, n, len(p), record.ErrGone, err)
 }
 
-// sync brings the segment to disk. One that is registered to the end has its rows no more: what the queue refers
-// to must be there still.
+// sync brings the segment to disk. One that has been released to the end needs no disk.
 func (s *segment) sync() error {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.gone {
-		return nil
+	data, idx := s.data, s.idx
+	s.mu.Unlock()
+	var err error
+	if idx == nil {
+		err = syncPath(s.ipth)
 	}
-	err := unix.Fdatasync(int(s.data.Fd()))
-	if s.idx != nil {
-		err = errors.Join(err, unix.Fdatasync(int(s.idx.Fd())))
+	for _, f := range []*os.File{data, idx} {
+		if f == nil {
+			continue
+		}
+		if e := f.Sync(); errors.Is(e, os.ErrClosed) { // settled meanwhile
+			err = errors.Join(err, syncPath(f.Name()))
+		} else {
+			err = errors.Join(err, e)
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("sync log segment %s: %w", s.path, err)
@@ -192,34 +235,68 @@ func (s *segment) sync() error {
 	return nil
 }
 
-// reclaim deletes what nobody needs: the index once all is registered, the data once it is also released and no
-// reader sees it. Called by the follower. It reports whether the segment is gone.
-func (s *segment) reclaim(oldest bool) (bool, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.drained || s.pending > 0 || s.gone {
-		return s.gone, nil
-	}
-	var err error
-	if !s.noIndex {
-		if !oldest { // an older index may still hold rows of the same handles
-			return false, nil
-		}
-		s.noIndex = true
-		err = errors.Join(s.unmap(), s.idx.Close(), os.Remove(s.ipth), s.trim())
-		s.idx = nil
-	}
-	if s.queued > 0 || s.views > 0 {
-		return false, err
-	}
-	s.gone = true
-	return true, errors.Join(err, os.Remove(s.path), s.data.Close())
-}
-
-// trim gives back the blocks allocated ahead.
-func (s *segment) trim() error {
-	if s.used == 0 {
+// syncPath brings a file to disk if there is one.
+func syncPath(path string) error {
+	f, err := os.Open(path)
+	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
-	return os.Truncate(s.path, int64(s.used))
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+// settle gives up the maps and the room allocated ahead, once all is registered. The index stays on disk until all
+// is released: the queue may not be on disk yet, and fsync(2) has promised that the bytes are.
+func (s *segment) settle() error {
+	s.settled = true
+	err := s.unmap()
+	s.mu.Lock()
+	idx := s.idx
+	s.idx = nil
+	s.mu.Unlock()
+	if idx != nil {
+		err = errors.Join(err, idx.Close())
+	}
+	if s.rowsEnd > 0 {
+		err = errors.Join(err, os.Truncate(s.path, s.dataEnd), os.Truncate(s.ipth, int64(s.rowsEnd)))
+	}
+	return err
+}
+
+// dropIndex deletes the index of a settled segment once all is released. It reports whether it did.
+func (s *segment) dropIndex() (bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.noIndex || !s.settled || s.queued > 0 {
+		return false, nil
+	}
+	if err := os.Remove(s.ipth); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return false, fmt.Errorf("delete log index: %w", err)
+	}
+	s.noIndex = true
+	return true, nil
+}
+
+// reclaim deletes the data once nobody needs it. Called by the follower. It reports whether the segment is gone.
+func (s *segment) reclaim() (bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.noIndex || s.queued > 0 || s.views > 0 || s.gone {
+		return s.gone, nil
+	}
+	if err := os.Remove(s.path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return false, fmt.Errorf("delete log segment: %w", err)
+	}
+	s.gone = true
+	s.data.Close() // deleted
+	return true, nil
+}
+
+// registered reports whether the follower has read everything and the queue has it.
+func (s *segment) registered() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.drained && s.pending <= 0
 }

@@ -9,8 +9,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
-	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -61,29 +59,6 @@ func decodeMeta(b []byte) (*meta, error) {
 	return &m, nil
 }
 
-// raw is one raw spool. The follower owns seen and closing; the rest is guarded by mu unless said otherwise.
-type raw struct {
-	id   uint64
-	path string
-	meta *meta
-	file *File
-	rd   *os.File // read-only: registered with the kernel, leased, read
-
-	adopted bool // left by an earlier process: nobody will see its RELEASE
-
-	released atomic.Bool // the mount has seen RELEASE
-	synced   atomic.Bool // the directory entry is on disk
-
-	mu     sync.Mutex
-	acked  int64 // data offset up to which the queue has released
-	view   int64 // lowest data offset that the file's view refers to; maxInt64 when none
-	punch  int64 // data offset up to which blocks are given back
-	mapped int64 // data offset up to which the file's view knows the bytes; also under file.mu
-	seen   int64 // data offset up to which the follower has read (atomic access not needed: written under mu)
-	done   bool  // closed by all writers and registered to the end
-	gone   bool  // the file is deleted
-}
-
 func spoolPath(dir string, id uint64, kind string) string {
 	return filepath.Join(dir, fmt.Sprintf("%016x.%s", id, kind))
 }
@@ -121,7 +96,7 @@ func openRaw(path string, m *meta) (*raw, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open spool: %w", err)
 	}
-	return &raw{id: m.ID, path: path, meta: m, rd: rd, view: maxOffset}, nil
+	return &raw{id: m.ID, path: path, meta: m, rd: rd}, nil
 }
 
 // readRaw opens a spool that an earlier process left.
@@ -143,90 +118,7 @@ func readRaw(path string) (*raw, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read spool %s: %w", path, err)
 	}
-	return openRaw(path, m)
-}
-
-// size returns the bytes of data in the spool.
-func (r *raw) size() (int64, error) {
-	var st unix.Stat_t
-	if err := unix.Fstat(int(r.rd.Fd()), &st); err != nil {
-		return 0, fmt.Errorf("stat spool %s: %w", r.path, err)
-	}
-	return max(st.Size-headerSize, 0), nil
-}
-
-// readAt reads data, not header.
-func (r *raw) readAt(p []byte, off int64) error {
-	n, err := r.rd.ReadAt(p, off+headerSize)
-	if n == len(p) {
-		return nil
-	}
-	return fmt.Errorf("read spool %s at %d: got %d of %d bytes: %w: %v", r.path, off, n, len(p), record.ErrGone, err)
-}
-
-// held reports whether any process still holds the spool open for writing, through the mount or not. The kernel
-// knows best: a read lease is refused with EAGAIN while a writer exists (fcntl(2), F_SETLEASE), also when the
-// connection that the writer opened the file through is dead.
-func (r *raw) held() (bool, error) {
-	_, err := unix.FcntlInt(r.rd.Fd(), unix.F_SETLEASE, unix.F_RDLCK)
-	if errors.Is(err, unix.EAGAIN) {
-		return true, nil
-	}
-	if err != nil {
-		return true, fmt.Errorf("lease spool %s: %w", r.path, err)
-	}
-	if _, err := unix.FcntlInt(r.rd.Fd(), unix.F_SETLEASE, unix.F_UNLCK); err != nil {
-		return false, fmt.Errorf("unlease spool %s: %w", r.path, err)
-	}
-	return false, nil
-}
-
-// sync brings data and name to disk.
-func (r *raw) sync() error {
-	if err := r.rd.Sync(); err != nil {
-		return fmt.Errorf("sync spool %s: %w", r.path, err)
-	}
-	if r.synced.Load() {
-		return nil
-	}
-	if err := syncDir(filepath.Dir(r.path)); err != nil {
-		return err
-	}
-	r.synced.Store(true)
-	return nil
-}
-
-const punchStep = 1 << 20
-
-// reclaim gives back what neither the queue nor a reader needs: blocks while the spool lives, then the file.
-// acked is what the queue had released when the file's view was asked what it needs. It reports whether the file
-// has been deleted.
-func (r *raw) reclaim(acked int64) (bool, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.gone {
-		return true, nil
-	}
-	free := min(acked, r.view)
-	if r.done && free >= r.seen {
-		r.gone = true
-		return true, errors.Join(os.Remove(r.path), r.rd.Close())
-	}
-	free -= free % punchStep
-	if free <= r.punch {
-		return false, nil
-	}
-	w, err := os.OpenFile(r.path, os.O_WRONLY, 0)
-	if err != nil {
-		return false, fmt.Errorf("punch spool: %w", err)
-	}
-	defer w.Close()
-	const mode = unix.FALLOC_FL_PUNCH_HOLE | unix.FALLOC_FL_KEEP_SIZE
-	if err := unix.Fallocate(int(w.Fd()), mode, headerSize+r.punch, free-r.punch); err != nil {
-		return false, fmt.Errorf("punch spool %s: %w", r.path, err)
-	}
-	r.punch = free
-	return false, nil
+	return &raw{id: m.ID, path: path, meta: m}, nil // rests until there is something to read
 }
 
 func syncDir(dir string) error {

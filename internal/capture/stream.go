@@ -81,8 +81,16 @@ type stream struct {
 	part      run    // the record that has begun
 	continues bool   // part (or the next byte) continues a record whose head has been emitted
 	limit     int
-	active    bool // in the follower's list of streams that hold bytes
+	loud      bool // in the follower's list of streams that have been fed
+	aging     bool // in the follower's list of streams with a partial record
 }
+
+// maxPieces bounds the extents and the marks of a run: a handle that writes single bytes must not make a chunk that
+// the wire refuses (65,536 of each), nor memory without end. What is longer goes out in pieces.
+const maxPieces = 4096
+
+// pieces returns what the run costs in memory, in extents and marks.
+func (r *run) pieces() int { return max(len(r.ext), len(r.marks)) }
 
 func newStream(m *meta, src *record.Source, pos uint64) *stream {
 	limit := m.MaxRecord
@@ -109,7 +117,7 @@ func (s *stream) feed(p piece, now time.Time, out []record.Chunk) []record.Chunk
 			out = s.emitWhole(out)
 		}
 		n := min(len(p.data), s.limit-s.whole.len-s.part.len)
-		if n == 0 {
+		if n == 0 || s.whole.pieces()+s.part.pieces() >= maxPieces {
 			out = s.makeRoom(out)
 			continue
 		}
@@ -153,7 +161,7 @@ func (s *stream) makeRoom(out []record.Chunk) []record.Chunk {
 }
 
 func (s *stream) feedWrite(p piece, now time.Time, out []record.Chunk) []record.Chunk {
-	if s.whole.len > 0 && (s.whole.writer != p.writer || s.whole.len+len(p.data) > s.limit) {
+	if s.whole.len > 0 && (s.whole.writer != p.writer || s.whole.len+len(p.data) > s.limit || s.whole.pieces() >= maxPieces) {
 		out = s.emitWhole(out)
 	}
 	for len(p.data) > s.limit {
@@ -169,7 +177,7 @@ func (s *stream) feedWrite(p piece, now time.Time, out []record.Chunk) []record.
 func (s *stream) feedBinary(p piece, now time.Time, out []record.Chunk) []record.Chunk {
 	for len(p.data) > 0 {
 		n := min(len(p.data), s.limit-s.whole.len)
-		if n == 0 || s.whole.len > 0 && s.whole.writer != p.writer {
+		if n == 0 || s.whole.len > 0 && (s.whole.writer != p.writer || s.whole.pieces() >= maxPieces) {
 			out = s.emitWhole(out)
 			continue
 		}

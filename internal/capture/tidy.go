@@ -3,6 +3,7 @@ package capture
 import (
 	"errors"
 	"os"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -19,6 +20,8 @@ type usage struct {
 	spools  atomic.Int64
 	free    atomic.Int64 // bytes free on the file system
 	damaged atomic.Int64
+	open    atomic.Int64 // spools of open capture
+	refused atomic.Int64 // opens that found too many of those
 }
 
 // tidy gives back space, keeps the limits and saves the views.
@@ -27,15 +30,15 @@ func (c *Capture) tidy(now time.Time) {
 	c.mu.Lock()
 	dirty := c.dirty
 	c.dirty = nil
-	raws := make(map[*raw]int64, len(c.raws))
+	raws := make(map[*raw]spans, len(c.raws))
 	for _, r := range c.raws {
 		r.mu.Lock()
-		raws[r] = r.acked // before the views are asked: what was released then was seen by them
+		raws[r] = slices.Clone(r.freed) // before the views are asked: what was released then was seen by them
 		r.mu.Unlock()
 	}
 	c.mu.Unlock()
 	for _, f := range dirty {
-		c.pass.untrimmed[f] = true
+		c.pass.untrimmed[f], c.pass.changed[f] = true, true
 	}
 	for f := range c.pass.untrimmed {
 		if c.trim(f) {
@@ -43,26 +46,13 @@ func (c *Capture) tidy(now time.Time) {
 		}
 		c.noteNeeds(f)
 	}
-	c.save(now, len(dirty) > 0)
+	c.save(now)
 	c.reclaimRaws(raws)
 	c.reclaimSegments()
+	c.bury(now)
 	c.measure(raws)
-	c.keepLimits()
+	c.keepLimits(len(raws))
 	c.followBelow()
-}
-
-// save writes the views now and then.
-func (c *Capture) save(now time.Time, changed bool) {
-	p := &c.pass
-	p.unsaved = p.unsaved || changed
-	if !p.unsaved || now.Sub(p.saved) < 2*time.Second {
-		return
-	}
-	if err := c.saveViews(); err != nil {
-		c.o.Logger.Error("views cannot be saved", "error", err)
-		return
-	}
-	p.saved, p.unsaved = now, false
 }
 
 // askAdopted looks again at idle spools whose RELEASE nobody will see.
@@ -86,15 +76,40 @@ func (c *Capture) trim(f *File) bool {
 	if c.pass.pressed {
 		want = f.view.size
 	}
-	for f.view.base < want && len(f.view.patches) > 0 {
-		p := f.view.patches[0]
-		to := min(want, p.At+c.releasedOf(p))
-		if to <= f.view.base || to <= p.At {
+	to := f.view.base
+	for _, p := range f.view.patches {
+		n := c.releasedOf(p)
+		if to = min(want, p.At+n); n < p.Len || to >= want {
 			break
 		}
-		f.view.trim(to)
+	}
+	f.view.trim(to)
+	if c.pass.pressed {
+		c.cutFreed(f)
 	}
 	return f.view.base >= want || len(f.view.patches) == 0
+}
+
+// cutFreed gives up what the queue has released behind something that it still needs: dropped around what is in
+// flight. Called with File.mu held.
+func (c *Capture) cutFreed(f *File) {
+	for _, p := range slices.Clone(f.view.patches) {
+		c.mu.RLock()
+		r := c.raws[p.Spool]
+		c.mu.RUnlock()
+		if r == nil {
+			continue
+		}
+		r.mu.Lock()
+		freed := slices.Clone(r.freed)
+		r.mu.Unlock()
+		for _, s := range freed {
+			from, to := max(s.from, p.Off), min(s.to, p.Off+p.Len)
+			if from < to {
+				f.view.cutOut(p.At+from-p.Off, p.At+to-p.Off)
+			}
+		}
+	}
 }
 
 // releasedOf returns how many bytes of the patch the queue has released. Called with File.mu held.
@@ -106,7 +121,7 @@ func (c *Capture) releasedOf(p patch) int64 {
 	case r != nil:
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		return min(p.Len, max(r.acked-p.Off, 0))
+		return min(p.Len, max(r.freed.prefix()-p.Off, 0))
 	case s != nil:
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -121,7 +136,7 @@ func (c *Capture) releasedOf(p patch) int64 {
 func (c *Capture) noteNeeds(f *File) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	now := f.view.low()
+	now := f.view.needs()
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	for id, u := range f.used {
@@ -139,10 +154,7 @@ func (c *Capture) noteNeeds(f *File) {
 func (c *Capture) tell(id uint64, u spoolUse, before int) {
 	if r := c.raws[id]; r != nil {
 		r.mu.Lock()
-		r.view = u.low
-		if u.patches == 0 {
-			r.view = maxOffset
-		}
+		r.needs = u.bytes
 		r.mu.Unlock()
 	} else if s := c.segs[id]; s != nil {
 		s.mu.Lock()
@@ -151,40 +163,54 @@ func (c *Capture) tell(id uint64, u spoolUse, before int) {
 	}
 }
 
-func (c *Capture) reclaimRaws(raws map[*raw]int64) {
-	for r, acked := range raws {
-		gone, err := r.reclaim(acked)
+func (c *Capture) reclaimRaws(raws map[*raw]spans) {
+	step := int64(punchStep)
+	if c.pass.pressed {
+		step = block
+	}
+	for r, freed := range raws {
+		if len(freed) == 0 && !r.done {
+			continue
+		}
+		gone, err := r.reclaim(freed, step)
 		if err != nil {
 			c.o.Logger.Error("spool space cannot be given back", "error", err)
 		}
-		if gone {
-			c.mu.Lock()
-			delete(c.raws, r.id)
-			c.mu.Unlock()
-			c.regMu.Lock()
-			delete(c.registered, r.id)
-			c.regMu.Unlock()
+		if !gone {
+			continue
+		}
+		c.mu.Lock()
+		delete(c.raws, r.id)
+		c.mu.Unlock()
+		c.use.open.Add(-1)
+		c.pass.graves = append(c.pass.graves, r.id)
+		if r.file != nil {
+			r.file.lost(r)
 		}
 	}
 }
 
+// reclaimSegments gives up what the log needs no more, in order: the marks of a segment's handles go when an older
+// index does not hold rows of the same handles any more.
 func (c *Capture) reclaimSegments() {
 	keep := c.pass.segs[:0]
 	oldest := true
 	for _, s := range c.pass.segs {
-		gone, err := s.reclaim(oldest)
-		if err != nil {
-			c.o.Logger.Error("log space cannot be given back", "error", err)
+		var err error
+		if oldest && !s.settled && s.registered() && len(c.pass.batch) == 0 { // the end of a handle may have no bytes
+			err = c.settleSegment(s)
 		}
-		if !s.noIndex {
-			oldest = false
-		} else if s.closed != nil {
-			c.regMu.Lock()
-			for _, h := range s.closed {
-				delete(c.registered, h)
+		oldest = oldest && s.settled
+		if !s.below || !c.pass.picked { // what is taken from below must be known elsewhere first
+			dropped, e := s.dropIndex()
+			err = errors.Join(err, e)
+			if dropped {
+				c.pass.graves = append(c.pass.graves, s.id)
 			}
-			c.regMu.Unlock()
-			s.closed = nil
+		}
+		gone, e := s.reclaim()
+		if err = errors.Join(err, e); err != nil {
+			c.o.Logger.Error("log space cannot be given back", "error", err)
 		}
 		if gone {
 			c.mu.Lock()
@@ -194,21 +220,58 @@ func (c *Capture) reclaimSegments() {
 			keep = append(keep, s)
 		}
 	}
+	clear(c.pass.segs[len(keep):])
 	c.pass.segs = keep
 }
 
+// settleSegment puts one mark for all of a segment in the place of those of the handles that end in it.
+func (c *Capture) settleSegment(s *segment) error {
+	c.regMu.Lock()
+	c.registered[s.id] = mark{Pos: 1}
+	for _, h := range s.closed {
+		delete(c.registered, h)
+	}
+	c.regMu.Unlock()
+	s.closed = nil
+	return s.settle()
+}
+
+// bury forgets the marks of deleted spools when the deletion is on disk: power loss must not bring back a spool
+// of which nobody knows that it was registered.
+func (c *Capture) bury(now time.Time) {
+	p := &c.pass
+	if len(p.graves) == 0 || now.Sub(p.buried) < c.o.Bury {
+		return
+	}
+	p.buried = now
+	if err := syncDir(c.o.Dir); err != nil {
+		c.o.Logger.Error("spool folder cannot be synced", "error", err)
+		return
+	}
+	c.regMu.Lock()
+	defer c.regMu.Unlock()
+	for _, id := range p.graves {
+		delete(c.registered, id)
+	}
+	p.graves = nil
+}
+
 // measure adds up what the spools take.
-func (c *Capture) measure(raws map[*raw]int64) {
+func (c *Capture) measure(raws map[*raw]spans) {
 	base := c.bytesIn.Load()
 	var disk, unseen int64
 	for r := range raws {
 		size, err := r.size()
 		r.mu.Lock()
 		if err == nil && !r.gone {
-			disk += headerSize + size - r.punch
+			disk += headerSize + size - r.punched.len()
 			unseen += size - r.seen
 		}
+		grown := err == nil && size > r.seen
 		r.mu.Unlock()
+		if grown && c.pass.idle[r] != nil { // where there is no inotify, or it says nothing
+			c.heat(r, time.Now())
+		}
 	}
 	for _, s := range c.pass.segs {
 		s.mu.Lock()
@@ -241,10 +304,10 @@ func (c *Capture) over() int64 {
 
 // keepLimits lets the oldest data make room, after what is kept for readers has. Write capture with another policy
 // is refused before it comes so far.
-func (c *Capture) keepLimits() {
+func (c *Capture) keepLimits(raws int) {
 	n := c.over()
 	before := c.pass.pressed
-	if c.pass.pressed = n > 0 || c.nearlyFull(); c.pass.pressed && !before {
+	if c.pass.pressed = n > 0 || raws >= c.o.MaxSpools || c.nearlyFull(); c.pass.pressed && !before {
 		c.pressAll()
 		return
 	}
@@ -281,11 +344,12 @@ type Usage struct {
 	Unseen  int64 // bytes not registered with the queue
 	Spools  int64
 	Damaged int64 // things in the spool folder that did not verify
+	Refused int64 // opens that got no spool because there were MaxSpools
 }
 
 // Usage returns figures of the last housekeeping, at most 0.2 s old.
 func (c *Capture) Usage() Usage {
-	return Usage{c.use.disk.Load(), c.use.unseen.Load(), c.use.spools.Load(), c.use.damaged.Load()}
+	return Usage{c.use.disk.Load(), c.use.unseen.Load(), c.use.spools.Load(), c.use.damaged.Load(), c.use.refused.Load()}
 }
 
 func (s *segment) allocated() int64 {

@@ -6,8 +6,6 @@ import (
 	"sort"
 )
 
-const maxOffset = math.MaxInt64
-
 // Where the bytes of a view lie when they are in no spool.
 const (
 	inHole  = 0              // never written: zeros
@@ -15,7 +13,7 @@ const (
 )
 
 // maxExtents bounds the memory of a view: beyond it the oldest end is given up.
-const maxExtents = 1 << 16
+const maxExtents = 1 << 14
 
 // patch is a stretch of a file as its readers see it.
 type patch struct {
@@ -68,18 +66,18 @@ func (v *view) put(at, n int64, spool uint64, off int64) {
 // cutOut removes [from, to), keeping what lies on both sides of it.
 func (v *view) cutOut(from, to int64) {
 	i := v.find(from)
-	for i < len(v.patches) && v.patches[i].At < to {
-		p := v.patches[i]
-		var keep []patch
+	j := i
+	var keep []patch
+	for ; j < len(v.patches) && v.patches[j].At < to; j++ {
+		p := v.patches[j]
 		if p.At < from {
 			keep = append(keep, patch{At: p.At, Len: from - p.At, Spool: p.Spool, Off: p.Off})
 		}
 		if p.end() > to {
 			keep = append(keep, patch{At: to, Len: p.end() - to, Spool: p.Spool, Off: p.Off + to - p.At})
 		}
-		v.patches = slices.Replace(v.patches, i, i+1, keep...)
-		i += len(keep)
 	}
+	v.patches = slices.Replace(v.patches, i, j, keep...)
 }
 
 // truncate sets the size; growing makes a hole.
@@ -101,17 +99,15 @@ func (v *view) trim(base int64) {
 	}
 }
 
-// low returns the lowest offset of each spool that the view refers to, and how many patches do.
-func (v *view) low() map[uint64]spoolUse {
+// needs returns which bytes of each spool the view refers to, and by how many patches.
+func (v *view) needs() map[uint64]spoolUse {
 	m := make(map[uint64]spoolUse)
 	for _, p := range v.patches {
 		if p.Spool == inHole || p.Spool == inBelow {
 			continue
 		}
-		u, ok := m[p.Spool]
-		if !ok || p.Off < u.low {
-			u.low = p.Off
-		}
+		u := m[p.Spool]
+		u.bytes = u.bytes.add(p.Off, p.Off+p.Len)
 		u.patches++
 		m[p.Spool] = u
 	}
@@ -119,6 +115,6 @@ func (v *view) low() map[uint64]spoolUse {
 }
 
 type spoolUse struct {
-	low     int64
+	bytes   spans
 	patches int
 }

@@ -44,13 +44,21 @@ func newLogHandle(m *meta) (*logHandle, error) {
 	return &logHandle{meta: m, js: js, pos: m.Start}, nil
 }
 
+// logPos is a row of the log. Positions grow over the sender's whole life.
+type logPos struct {
+	Seg uint64 `json:"seg"`
+	Row int    `json:"row"`
+}
+
+func (p logPos) before(o logPos) bool { return p.Seg < o.Seg || p.Seg == o.Seg && p.Row < o.Row }
+
 // write appends p for h and returns where it lies.
-func (l *wal) write(h *logHandle, p []byte, voff int64, w *record.Writer, unique uint64) (record.Extent, *segment, error) {
+func (l *wal) write(h *logHandle, p []byte, voff int64, w *record.Writer, unique uint64) (record.Extent, logPos, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s, err := l.reserve(h, len(p), w)
 	if err != nil {
-		return record.Extent{}, nil, err
+		return record.Extent{}, logPos{}, err
 	}
 	at := time.Now().UnixNano()
 	s.mu.Lock()
@@ -58,7 +66,7 @@ func (l *wal) write(h *logHandle, p []byte, voff int64, w *record.Writer, unique
 	s.mu.Unlock()
 	e := s.add(row{kind: rowWrite, writer: s.writers[w], handle: h.meta.ID, stream: h.pos, at: at, unique: unique, voff: voff}, p)
 	h.pos += uint64(len(p))
-	return e, s, nil
+	return e, logPos{s.id, s.rows - 1}, nil
 }
 
 // finish writes that the handle is closed.

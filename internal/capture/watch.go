@@ -21,6 +21,7 @@ type watcher struct {
 	byWd map[int]*raw
 	wds  map[*raw]int
 	hit  []*raw
+	lost bool // the kernel dropped events: any spool may have been written to
 }
 
 func newWatcher(wake func()) (*watcher, error) {
@@ -55,6 +56,9 @@ func (w *watcher) read() {
 		w.mu.Lock()
 		for b := buf[:n]; len(b) >= unix.SizeofInotifyEvent; {
 			ev := (*unix.InotifyEvent)(unsafe.Pointer(&b[0]))
+			if ev.Mask&unix.IN_Q_OVERFLOW != 0 {
+				w.lost = true
+			}
 			if r := w.byWd[int(ev.Wd)]; r != nil {
 				w.hit = append(w.hit, r)
 				delete(w.byWd, int(ev.Wd))
@@ -62,7 +66,7 @@ func (w *watcher) read() {
 			}
 			b = b[unix.SizeofInotifyEvent+int(ev.Len):]
 		}
-		hit := len(w.hit) > 0
+		hit := len(w.hit) > 0 || w.lost
 		w.mu.Unlock()
 		if hit {
 			w.wake()
@@ -100,14 +104,14 @@ func (w *watcher) forget(r *raw) {
 	}
 }
 
-// woken returns the spools whose event has come.
-func (w *watcher) woken() []*raw {
+// woken returns the spools whose event has come; all says that every spool must be looked at, because events were lost.
+func (w *watcher) woken() (hit []*raw, all bool) {
 	if w == nil {
-		return nil
+		return nil, false
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	h := w.hit
-	w.hit = nil
-	return h
+	hit, all = w.hit, w.lost
+	w.hit, w.lost = nil, false
+	return hit, all
 }
