@@ -12,6 +12,7 @@ import (
 
 func newCheck(t *terminal) *cobra.Command {
 	var role string
+	var files []string
 	var deny bool
 	c := &cobra.Command{
 		Use:   "check [FILE...]",
@@ -24,7 +25,7 @@ warnings is given.`,
   ftfuse check --deny-warnings ./sender.yaml ./receiver.yaml`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(_ *cobra.Command, args []string) error {
-			list, err := configurations(t, args, role)
+			list, err := configurations(t, append(files, args...), role)
 			if err != nil {
 				return err
 			}
@@ -32,6 +33,7 @@ warnings is given.`,
 		},
 	}
 	roleFlag(c, &role)
+	c.Flags().StringArrayVarP(&files, "config", "c", nil, "the same as the argument `FILE`")
 	c.Flags().BoolVar(&deny, "deny-warnings", false, "exit with 1 if there are warnings")
 	return c
 }

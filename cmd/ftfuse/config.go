@@ -17,7 +17,7 @@ func newConfig(t *terminal) *cobra.Command {
 }
 
 func newConfigShow(t *terminal) *cobra.Command {
-	var role string
+	var role, file string
 	var defaults bool
 	c := &cobra.Command{
 		Use:   "show [FILE]",
@@ -30,6 +30,9 @@ configuration file.`,
   ftfuse config show --defaults --role sender >sender.yaml`,
 		Args: arguments(0, 1, "at most one FILE"),
 		RunE: func(c *cobra.Command, args []string) error {
+			if file != "" {
+				args = append(args, file)
+			}
 			list, err := toShow(t, args, role, defaults)
 			if err != nil {
 				return err
@@ -50,6 +53,7 @@ configuration file.`,
 		},
 	}
 	roleFlag(c, &role)
+	c.Flags().StringVarP(&file, "config", "c", "", "the same as the argument `FILE`")
 	c.Flags().BoolVar(&defaults, "defaults", false, "show the defaults alone")
 	return c
 }

@@ -92,9 +92,10 @@ func explainExit(err error) (code int, said bool) {
 	return exitFailed, said
 }
 
-// isInUse reports whether another ftfuse is in the way: it answers on the socket, or holds the lock of the state folder.
+// isInUse reports whether another ftfuse is in the way: it answers on the socket, holds the lock of the state folder,
+// or serves the mount.
 func isInUse(err error) bool {
-	return errors.Is(err, control.ErrInUse) || errors.Is(err, unix.EWOULDBLOCK)
+	return errors.Is(err, control.ErrInUse) || errors.Is(err, unix.EWOULDBLOCK) || errors.Is(err, unix.EBUSY)
 }
 
 // hintFor says what to do about an error, "" if nothing is known.
@@ -113,6 +114,8 @@ func hintFor(err error) string {
 		return "start it with `ftfuse sender` or `ftfuse receiver`, or name its file with --config"
 	case isInUse(err):
 		return "`ftfuse status` shows it"
+	case errors.Is(err, unix.EADDRINUSE):
+		return "`ss -ltnp` shows who listens there; stop it, or change `listen`"
 	case errors.Is(err, fs.ErrPermission):
 		return "run it as root, or as a user who may do this"
 	}

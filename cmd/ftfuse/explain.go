@@ -32,15 +32,11 @@ sender; if there is none, the configuration answers.`,
 		Example: `  ftfuse explain /var/log/ftfuse/nginx/access.log`,
 		Args:    arguments(1, 1, "one PATH"),
 		RunE: func(c *cobra.Command, args []string) error {
-			cfg, _, err := loadSender(t, file)
-			if err != nil {
-				return err
-			}
 			path, err := filepath.Abs(args[0])
 			if err != nil {
 				return err
 			}
-			e, err := explain(c.Context(), cfg, path)
+			e, err := explain(c.Context(), t, file, path)
 			if err != nil {
 				return err
 			}
@@ -52,14 +48,25 @@ sender; if there is none, the configuration answers.`,
 	return c
 }
 
-// explain asks the running sender, or the configuration if there is none.
-func explain(ctx context.Context, cfg *config.Sender, path string) (*control.Explanation, error) {
+// explain asks the running sender, or the configuration if there is none. A sender at the usual place answers also when
+// the usual configuration is missing or has mistakes.
+func explain(ctx context.Context, t *terminal, file, path string) (*control.Explanation, error) {
 	ctx, cancel := context.WithTimeout(ctx, askLimit)
 	defer cancel()
+	cfg, _, broken := loadSender(t, file)
+	socket := usualSocket(config.RoleSender)
+	if broken == nil {
+		socket = cfg.Control.Socket
+	} else if file != "" {
+		return nil, broken
+	}
 	var e control.Explanation
-	err := control.Call(ctx, cfg.Control.Socket, http.MethodGet, control.PathExplain+"?path="+url.QueryEscape(path), nil, &e)
-	if err == nil || !errors.Is(err, control.ErrNotRunning) {
+	err := control.Call(ctx, socket, http.MethodGet, control.PathExplain+"?path="+url.QueryEscape(path), nil, &e)
+	switch {
+	case err == nil, !errors.Is(err, control.ErrNotRunning):
 		return &e, err
+	case broken != nil:
+		return nil, broken
 	}
 	mounts := map[string]string{}
 	for _, m := range cfg.Mounts {
@@ -67,24 +74,13 @@ func explain(ctx context.Context, cfg *config.Sender, path string) (*control.Exp
 	}
 	mount, rest, ok := control.Below(mounts, path)
 	if !ok {
-		return nil, exitError{fmt.Errorf("%s is below no mount", path), exitFailed, mountHint(cfg)}
+		return nil, control.NotBelow(mounts, path)
 	}
 	m, err := rules.New(cfg.RuleOptions())
 	if err != nil {
 		return nil, err
 	}
 	return byRules(m.Explain(mount, rest)), nil
-}
-
-func mountHint(cfg *config.Sender) string {
-	if len(cfg.Mounts) == 0 {
-		return "the configuration has no mounts"
-	}
-	paths := make([]string, len(cfg.Mounts))
-	for i, m := range cfg.Mounts {
-		paths[i] = m.Path
-	}
-	return "the mounts are " + strings.Join(paths, ", ")
 }
 
 // byRules is what the rules alone know.

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -40,10 +42,13 @@ func queueDir(t *terminal, file string) (string, error) {
 	return cfg.Queue.Dir, nil
 }
 
-// stopped adds to an error what to do if the sender runs.
+// stopped adds to an error what to do if the sender runs, or has never run.
 func stopped(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return exitError{err, exitFailed, "a sender makes its queue when it first starts; --config names another sender's configuration"}
+	}
 	if err != nil && isInUse(err) {
-		return exitError{err, exitInUse, "stop the sender first: `systemctl stop ftfuse-sender`"}
+		return exitError{err, exitInUse, "stop the sender first: `systemctl stop ftfuse-sender`, or end the process that `ftfuse status` names"}
 	}
 	return err
 }
@@ -139,7 +144,8 @@ func newQueueCheck(t *terminal, file *string) *cobra.Command {
 
 // report prints what a check has read, and fails if it found anything.
 func (t *terminal) report(dir string, r queue.Report) error {
-	fmt.Fprintf(t.out, "%s: %d databases, %s, %d entries, %d chunks\n", dir, r.Databases, humanize.IBytes(uint64(r.Bytes)), r.Entries, r.Chunks)
+	fmt.Fprintf(t.out, "%s: databases %d, %s, entries %d, chunks %d, problems %d\n",
+		dir, r.Databases, humanize.IBytes(uint64(r.Bytes)), r.Entries, r.Chunks, len(r.Problems))
 	for _, p := range r.Problems {
 		t.say("error", red, p, "")
 	}
@@ -208,6 +214,10 @@ dropped, and travels to the receivers as gaps.`,
 		Example: "  ftfuse queue purge --yes cursor:default",
 		Args:    arguments(1, 1, "what to throw away: queued, quarantine or cursor:TARGET"),
 		RunE: func(_ *cobra.Command, args []string) error {
+			what := args[0]
+			if what != "queued" && what != "quarantine" && !strings.HasPrefix(what, "cursor:") {
+				return usageError{fmt.Errorf("got %q, want queued, quarantine or cursor:TARGET", what), "ftfuse queue purge"}
+			}
 			dir, err := queueDir(t, *file)
 			if err != nil {
 				return err
@@ -215,7 +225,7 @@ dropped, and travels to the receivers as gaps.`,
 			if !yes {
 				return exitError{fmt.Errorf("this throws data of %s away for good", dir), exitUsage, "add --yes if that is meant"}
 			}
-			freed, err := queue.Purge(dir, args[0])
+			freed, err := queue.Purge(dir, what)
 			if err != nil {
 				return stopped(err)
 			}

@@ -35,7 +35,10 @@ Senders keep what has not been acknowledged.`,
 			v, _ := built()
 			logStart(log, "receiver", report)
 			return supervise(c.Context(), log, t.signals, stopLimit, func(ctx context.Context, hup <-chan struct{}, ready func()) error {
-				return node.RunReceiver(ctx, cfg, v, log, hup, ready)
+				return node.RunReceiver(ctx, cfg, v, log, hup, func() {
+					log.Info("serving", "listen", cfg.Listen)
+					ready()
+				})
 			})
 		},
 	}

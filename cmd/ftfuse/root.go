@@ -34,6 +34,8 @@ func newRoot(t *terminal) *cobra.Command {
 	root.SetOut(t.out)
 	root.SetErr(t.err)
 	root.CompletionOptions.HiddenDefaultCmd = true
+	root.Version, _ = built()
+	root.SetVersionTemplate("ftfuse {{.Version}}\n")
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usageError{err, c.CommandPath()} })
 	root.SetHelpTemplate(helpTemplate)
 	root.SetHelpCommand(newHelp(root))

@@ -2,7 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"log/slog"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -36,12 +39,32 @@ Nothing that was captured is lost either way: it stays queued on disk.`,
 			v, _ := built()
 			logStart(log, "sender", report)
 			return supervise(c.Context(), log, t.signals, stopLimit, func(ctx context.Context, hup <-chan struct{}, ready func()) error {
-				return node.RunSender(ctx, cfg, v, log, ready)
+				return mountHinted(cfg, node.RunSender(ctx, cfg, v, log, func() {
+					log.Info("serving", "mounts", mountPaths(cfg))
+					ready()
+				}))
 			})
 		},
 	}
 	configFlag(c, &file, config.RoleSender)
 	return c
+}
+
+// mountHinted adds to an error what to do about a directory that does not exist.
+func mountHinted(cfg *config.Sender, err error) error {
+	var p *fs.PathError
+	if errors.As(err, &p) && errors.Is(err, fs.ErrNotExist) && slices.Contains(mountPaths(cfg), p.Path) {
+		return exitError{err, exitFailed, "make the directory: `mkdir -p " + p.Path + "`"}
+	}
+	return err
+}
+
+func mountPaths(cfg *config.Sender) []string {
+	paths := make([]string, len(cfg.Mounts))
+	for i, m := range cfg.Mounts {
+		paths[i] = m.Path
+	}
+	return paths
 }
 
 func configFlag(c *cobra.Command, file *string, role config.Role) {
@@ -62,6 +85,10 @@ func logStart(log *slog.Logger, role string, report *config.Report) {
 	v, c := built()
 	log.Info("starting "+role, "version", v, "commit", c, "files", report.Files)
 	for _, w := range report.Warnings {
-		log.Warn(w.Error(), "hint", w.Hint)
+		if w.Hint == "" {
+			log.Warn(w.Error())
+		} else {
+			log.Warn(w.Error(), "hint", w.Hint)
+		}
 	}
 }

@@ -58,7 +58,7 @@ func supervise(ctx context.Context, log *slog.Logger, signals <-chan os.Signal, 
 			case late != nil:
 				return errForced
 			default:
-				log.Info("stopping", "signal", got.String())
+				log.Info("stopping", "signal", got.String(), "within", limit, "hint", "a second signal stops at once")
 				warn(log, systemd.Stopping())
 				timer := time.NewTimer(limit)
 				defer timer.Stop()

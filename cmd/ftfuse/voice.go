@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 
 	"ftfuse/internal/config"
@@ -24,7 +25,16 @@ func (t *terminal) fail(err error) {
 		t.problems(problems)
 		return
 	}
-	t.say("error", red, err.Error(), hintFor(err))
+	text := err.Error()
+	if isInUse(err) { // the message says who is in the way, the system's words say it worse
+		text = strings.TrimSuffix(text, ": "+unix.EWOULDBLOCK.Error())
+		text = strings.TrimSuffix(text, ": "+unix.EBUSY.Error())
+	}
+	lines := strings.Split(strings.TrimSpace(text), "\n") // of joined errors
+	for _, line := range lines[:len(lines)-1] {
+		t.say("error", red, line, "")
+	}
+	t.say("error", red, lines[len(lines)-1], hintFor(err))
 }
 
 func (t *terminal) problems(list config.Problems) {

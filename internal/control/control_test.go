@@ -150,8 +150,9 @@ func statuses() map[string]Status {
 	sender, receiver, fresh := head("sender"), head("receiver"), head("sender")
 	sender.Trouble = []string{"mount spare: /srv/spare: no such file or directory"}
 	sender.Sender = &SenderStatus{
+		Spools: 12, Unseen: 3 << 10,
 		Mounts: []MountStatus{
-			{Name: "log", Path: "/var/log/ftfuse", State: "serving", Spools: 12, Unseen: 3 << 10, Below: 512, Opens: []OpenCount{
+			{Name: "log", Path: "/var/log/ftfuse", State: "serving", Opens: []OpenCount{
 				{"open", "append only", 91234}, {"write", "opened for reading too", 12}, {"write", "rule", 3}, {"stored", "rule", 7},
 			}},
 			{Name: "spare", Path: "/srv/spare/with/quite/a/long/path/that/does/not/fit/into/a/terminal", State: "failed"},
@@ -165,14 +166,15 @@ func statuses() map[string]Status {
 		Queue: QueueStatus{Bytes: 7 << 30, MaxSize: 8 << 30, DiskFree: 40 << 30, MinFree: 512 << 20, Oldest: ago(200 * time.Second), Epoch: 3, State: "ok"},
 		Peers: []PeerStatus{
 			{Target: "default", Address: "logs.example.net:24747", State: "connected", Since: ago(3 * time.Hour), RTT: 420 * time.Microsecond,
-				InFlight: 1 << 20, ByteRate: 12.3e6, RecordRate: 98000, Reconnects: 4, Error: "read: connection reset\x1b[2J by peer", ErrorAt: ago(3 * time.Hour)},
+				InFlight: 1 << 20, ByteRate: 12.3e6, Reconnects: 4, Error: "read: connection reset\x1b[2J by peer", ErrorAt: ago(3 * time.Hour)},
 		},
 	}
 	receiver.Receiver = &ReceiverStatus{
 		Listen: []string{"127.0.0.1:24747"}, Memory: 3 << 20, Limit: 256 << 20, Refused: map[string]uint64{"too_many": 12, "slow": 1, "clone": 0},
-		Peers: []SourceStatus{{Host: "web1.example.net", Address: "10.0.0.7:51234", State: "connected", Since: ago(time.Minute), Received: Count{5e9, 4e7}, ByteRate: 4e5, RecordRate: 3e3}},
+		Peers: []SourceStatus{{Host: "web1.example.net", Address: "10.0.0.7:51234", State: "connected", Since: ago(time.Minute), Received: 5e9, ByteRate: 4e5,
+			Error: "put to output files: no space left on device\nput to output json: no space left on device"}},
 		Outputs: []OutputStatus{{Name: "files", Base: "/var/log/ftfuse-received", Files: 12, Written: Count{5e9, 4e7}, FileBytes: 5e9,
-			Gaps: Drops{"expired": {1500, 15}}, Unowned: 77, Uncertain: 5, Error: "write: no space left on device", ErrorAt: ago(5 * time.Second)}},
+			Gaps: 3, Missing: 1500, Unowned: 77, Uncertain: 5, Error: "write: no space left on device", ErrorAt: ago(5 * time.Second)}},
 	}
 	fresh.Sender = &SenderStatus{Queue: QueueStatus{State: "ok"}}
 	empty := head("receiver")

@@ -37,7 +37,7 @@ func (r *QueueReport) Print(w io.Writer, style Style) error {
 
 func (p *printer) sender(s *SenderStatus, now time.Time) {
 	p.line()
-	p.mounts(s.Mounts)
+	p.mounts(s)
 	p.line()
 	p.flows(s.Flows)
 	p.line()
@@ -46,19 +46,28 @@ func (p *printer) sender(s *SenderStatus, now time.Time) {
 	p.peers(s.Peers, now)
 }
 
-func (p *printer) mounts(mounts []MountStatus) {
-	t := &table{head: []string{"MOUNT", "STATE", ">SPOOLS", ">UNSEEN", ">BELOW", "PATH"}}
-	for _, m := range mounts {
-		t.add(cell{m.Name, noColour}, state(m.State), cell{fmt.Sprint(m.Spools), noColour},
-			cell{humanBytes(m.Unseen), noColour}, cell{humanBytes(m.Below), noColour}, cell{plain(m.Path), noColour})
-		if len(m.Opens) > 0 {
-			t.note(dim, "opens: "+opens(m.Opens))
+func (p *printer) mounts(s *SenderStatus) {
+	t := &table{head: []string{"MOUNT", "STATE", "PATH"}}
+	for _, m := range s.Mounts {
+		t.add(cell{m.Name, noColour}, state(m.State), cell{plain(m.Path), noColour})
+		if text := opens(m.Opens); text != "" {
+			t.note(dim, "opens: "+text)
 		}
 	}
-	if len(mounts) == 0 {
+	if len(s.Mounts) == 0 {
 		t.note(dim, "no mount is configured")
+	} else {
+		t.note(dim, fmt.Sprintf("in all: %s, %s unseen in them", plural(s.Spools, "spool"), humanBytes(s.Unseen)))
 	}
 	p.table(t)
+}
+
+// plural is n things.
+func plural(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprint(n, " ", thing, "s")
 }
 
 // opens lists counters by mode, the reasons in brackets.
@@ -135,9 +144,11 @@ func (p *printer) queue(q QueueStatus, now time.Time) {
 	if q.MaxSize > 0 {
 		share = 100 * float64(q.Bytes) / float64(q.MaxSize)
 	}
-	oldest := "empty"
+	oldest := ""
 	if !q.Oldest.IsZero() {
-		oldest = "oldest " + since(now, q.Oldest)
+		oldest = ", oldest " + since(now, q.Oldest)
+	} else if q.Bytes == 0 {
+		oldest = ", empty"
 	}
 	c := noColour
 	if share >= 80 {
@@ -145,7 +156,7 @@ func (p *printer) queue(q QueueStatus, now time.Time) {
 	}
 	p.line(cell{"QUEUE  ", bold}, state(q.State),
 		cell{fmt.Sprintf("  %s of %s (%.0f %%)", humanBytes(q.Bytes), humanBytes(q.MaxSize), share), c},
-		cell{fmt.Sprintf(", %s, epoch %d", oldest, q.Epoch), noColour})
+		cell{fmt.Sprintf("%s, epoch %d", oldest, q.Epoch), noColour})
 	p.line(cell{fmt.Sprintf("  disk: %s free, %s of it left to others", humanBytes(q.DiskFree), humanBytes(q.MinFree)), dim})
 }
 
@@ -182,11 +193,13 @@ func (p *printer) receiver(s *ReceiverStatus, now time.Time) {
 	t := &table{head: []string{"SENDER", "STATE", ">FOR", ">RATE", ">RECEIVED", "ADDRESS"}}
 	for _, r := range s.Peers {
 		t.add(cell{plain(r.Host), noColour}, state(r.State), cell{since(now, r.Since), noColour},
-			cell{humanBytes(uint64(r.ByteRate)) + "/s", noColour}, count(r.Received), cell{plain(r.Address), noColour})
-		if r.Duplicates != (Count{}) {
-			t.note(dim, "sent again after a broken connection, not written again: "+inWords(r.Duplicates))
+			cell{humanBytes(uint64(r.ByteRate)) + "/s", noColour}, cell{humanBytes(r.Received), noColour}, cell{plain(r.Address), noColour})
+		if r.Duplicates > 0 {
+			t.note(dim, "sent again after a broken connection, not written again: "+humanBytes(r.Duplicates))
 		}
-		lastError(t, r.Error, r.ErrorAt, now)
+		if r.Error != "" {
+			t.note(red, "not written yet, tried again: "+oneLine(r.Error))
+		}
 	}
 	if len(s.Peers) == 0 {
 		t.note(dim, "no sender is connected")
@@ -199,14 +212,14 @@ func (p *printer) receiver(s *ReceiverStatus, now time.Time) {
 func (p *printer) outputs(outputs []OutputStatus, now time.Time) {
 	t := &table{head: []string{"OUTPUT", ">WRITTEN", ">TO FILES", ">OPEN", ">GAPS", "BASE"}}
 	for _, o := range outputs {
-		gaps := count(o.Gaps.Total())
-		if o.Gaps.Total() != (Count{}) {
+		gaps := cell{humanCount(o.Gaps), noColour}
+		if o.Gaps > 0 {
 			gaps.colour = red
 		}
 		t.add(cell{o.Name, noColour}, count(o.Written), cell{humanBytes(o.FileBytes), noColour},
 			cell{fmt.Sprint(o.Files), noColour}, gaps, cell{plain(o.Base), noColour})
-		for _, why := range slices.Sorted(maps.Keys(o.Gaps)) {
-			t.note(red, fmt.Sprintf("never coming, %s: %s", why, inWords(o.Gaps[why])))
+		if o.Gaps > 0 {
+			t.note(red, "never coming: "+humanBytes(o.Missing)+"; `ftfuse status` of the senders says why")
 		}
 		if o.Unowned > 0 {
 			t.note(yellow, "somebody else wrote "+humanBytes(o.Unowned)+" into these files")
@@ -221,9 +234,12 @@ func (p *printer) outputs(outputs []OutputStatus, now time.Time) {
 
 func lastError(t *table, text string, at, now time.Time) {
 	if text != "" {
-		t.note(yellow, fmt.Sprintf("last error, %s ago: %s", since(now, at), plain(text)))
+		t.note(yellow, fmt.Sprintf("last error, %s ago: %s", since(now, at), oneLine(text)))
 	}
 }
+
+// oneLine makes a text safe for a terminal and puts its lines beside each other.
+func oneLine(s string) string { return plain(strings.ReplaceAll(strings.TrimSpace(s), "\n", "; ")) }
 
 // state colours a state by its first word.
 func state(s string) cell {

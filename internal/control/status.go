@@ -2,6 +2,8 @@
 package control
 
 import (
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -55,6 +57,8 @@ type Status struct {
 type SenderStatus struct {
 	ID     string        `json:"id"`
 	Mounts []MountStatus `json:"mounts"`
+	Spools int           `json:"spools"` // files of captured bytes, of all mounts together
+	Unseen uint64        `json:"unseen"` // bytes in them that the follower has not registered yet
 	Flows  []Flow        `json:"flows"`
 	Queue  QueueStatus   `json:"queue"`
 	Peers  []PeerStatus  `json:"peers"`
@@ -62,13 +66,10 @@ type SenderStatus struct {
 
 // MountStatus is one captured directory.
 type MountStatus struct {
-	Name   string      `json:"name"`
-	Path   string      `json:"path"`
-	State  string      `json:"state"` // serving, or what is wrong
-	Opens  []OpenCount `json:"opens"`
-	Spools int         `json:"spools"` // open captures that are being followed
-	Unseen uint64      `json:"unseen"` // bytes in spools that the follower has not registered yet
-	Below  uint64      `json:"below"`  // bytes picked up below the mount
+	Name  string      `json:"name"`
+	Path  string      `json:"path"`
+	State string      `json:"state"` // serving, or what is wrong
+	Opens []OpenCount `json:"opens"`
 }
 
 // OpenCount says how often a file was opened in a mode, and why in that one.
@@ -99,8 +100,8 @@ type QueueStatus struct {
 	Bytes    uint64    `json:"bytes"`    // captured bytes held for any target
 	MaxSize  uint64    `json:"max_size"` // bound on Bytes
 	DiskFree uint64    `json:"disk_free"`
-	MinFree  uint64    `json:"min_free"` // bound on DiskFree
-	Oldest   time.Time `json:"oldest"`   // when the oldest queued data was captured; zero: queue empty
+	MinFree  uint64    `json:"min_free"`        // bound on DiskFree
+	Oldest   time.Time `json:"oldest,omitzero"` // when the oldest queued data was captured; zero: queue empty
 	Epoch    uint64    `json:"epoch"`
 	State    string    `json:"state"` // ok, full, or what is wrong
 }
@@ -117,18 +118,17 @@ type QueueReport struct {
 type PeerStatus struct {
 	Target     string        `json:"target"`
 	Address    string        `json:"address"`
-	State      string        `json:"state"` // connected, connecting, waiting
-	Since      time.Time     `json:"since"` // in this state
-	RTT        time.Duration `json:"rtt_ns"`
+	State      string        `json:"state"`     // connected, connecting, waiting
+	Since      time.Time     `json:"since"`     // in this state
+	RTT        time.Duration `json:"rtt_ns"`    // of the last PING; 0: none was needed yet
 	Window     uint64        `json:"window"`    // bytes that may be unacknowledged
 	InFlight   uint64        `json:"in_flight"` // bytes that are
-	Sent       Count         `json:"sent"`
-	Acked      Count         `json:"acked"`
-	ByteRate   float64       `json:"bytes_per_second"` // acknowledged, over the last seconds
-	RecordRate float64       `json:"records_per_second"`
+	Sent       uint64        `json:"sent_bytes"`
+	Acked      uint64        `json:"acked_bytes"`
+	ByteRate   float64       `json:"bytes_per_second"` // acknowledged, since the last look
 	Reconnects uint64        `json:"reconnects"`
 	Error      string        `json:"error,omitempty"` // the last one
-	ErrorAt    time.Time     `json:"error_at"`
+	ErrorAt    time.Time     `json:"error_at,omitzero"`
 }
 
 // ReceiverStatus is what a receiver knows of itself.
@@ -137,7 +137,7 @@ type ReceiverStatus struct {
 	Peers   []SourceStatus    `json:"peers"`
 	Outputs []OutputStatus    `json:"outputs"`
 	Refused map[string]uint64 `json:"refused"` // connections, by reason
-	Memory  uint64            `json:"memory"`  // bytes received and not handed on
+	Memory  uint64            `json:"memory"`  // bytes received and not written yet
 	Limit   uint64            `json:"limit"`   // bound on Memory
 }
 
@@ -149,13 +149,11 @@ type SourceStatus struct {
 	State      string    `json:"state"`
 	Since      time.Time `json:"since"`
 	Epoch      uint64    `json:"epoch"`
-	Received   Count     `json:"received"`
-	Acked      Count     `json:"acked"`
-	Duplicates Count     `json:"duplicates"`
-	ByteRate   float64   `json:"bytes_per_second"`
-	RecordRate float64   `json:"records_per_second"`
-	Error      string    `json:"error,omitempty"`
-	ErrorAt    time.Time `json:"error_at"`
+	Received   uint64    `json:"received_bytes"`
+	Stored     uint64    `json:"stored_bytes"`     // of those, written
+	Duplicates uint64    `json:"duplicate_bytes"`  // of those, not written since they had been already
+	ByteRate   float64   `json:"bytes_per_second"` // received, since the last look
+	Error      string    `json:"error,omitempty"`  // of the outputs, as long as it lasts
 }
 
 // OutputStatus is one output of a receiver.
@@ -166,11 +164,12 @@ type OutputStatus struct {
 	Written    Count     `json:"written"`
 	FileBytes  uint64    `json:"file_bytes"` // bytes written to files: more than Written.Bytes with a template
 	Duplicates uint64    `json:"duplicates"` // chunks that were in the files already
-	Gaps       Drops     `json:"gaps"`       // what senders said will never come
+	Gaps       uint64    `json:"gaps"`       // how often senders said that something will never come
+	Missing    uint64    `json:"missing"`    // bytes that will not
 	Unowned    uint64    `json:"unowned"`    // bytes of somebody else found in our files
 	Uncertain  uint64    `json:"uncertain"`  // bytes that may be in the files twice
 	Error      string    `json:"error,omitempty"`
-	ErrorAt    time.Time `json:"error_at"`
+	ErrorAt    time.Time `json:"error_at,omitzero"`
 }
 
 // Explanation is the answer to PathExplain: what happens to one file, and why.
@@ -209,4 +208,20 @@ func Below(mounts map[string]string, path string) (mount, rest string, ok bool) 
 		}
 	}
 	return "", "", false
+}
+
+// NotBelow says why Below finds no mount for path, and what to ask for instead.
+func NotBelow(mounts map[string]string, path string) *Error {
+	e := &Error{Status: 404, Text: path + " is below no mount"}
+	if len(mounts) == 0 {
+		e.Hint = "the configuration has no mounts"
+		return e
+	}
+	dirs := slices.Sorted(maps.Values(mounts))
+	e.Hint = "the mounts are " + strings.Join(dirs, ", ")
+	if slices.Contains(dirs, strings.TrimSuffix(path, "/")) {
+		e.Text = path + " is a mount itself, want a file below it"
+		e.Hint = "ask for a name in it, as in " + strings.TrimSuffix(path, "/") + "/app.log; the file need not exist"
+	}
+	return e
 }

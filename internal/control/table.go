@@ -95,11 +95,29 @@ func (p *printer) table(t *table) {
 	}
 	for _, row := range append([][]cell{head}, t.rows...) {
 		if len(row) == 1 && len(t.head) > 1 {
-			p.line(row[0])
+			for _, text := range wrap(row[0].text, p.Width) {
+				p.line(cell{text, row[0].colour})
+			}
 			continue
 		}
 		p.line(pad(row, widths, right)...)
 	}
+}
+
+// wrap breaks a note between words into lines of at most n characters, the further ones indented; 0: as it is.
+func wrap(note string, n int) []string {
+	if n <= 0 || utf8.RuneCountInString(note) <= n {
+		return []string{note}
+	}
+	var lines []string
+	line := " " // notes are indented by two
+	for _, word := range strings.Fields(note) {
+		if utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > n && strings.TrimSpace(line) != "" {
+			lines, line = append(lines, line), "   "
+		}
+		line += " " + word
+	}
+	return append(lines, line)
 }
 
 func pad(row []cell, widths []int, right []bool) []cell {

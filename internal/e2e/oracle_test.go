@@ -114,11 +114,7 @@ func (s *site) drained() {
 		for _, f := range st.Sender.Flows {
 			queued += f.Queued.Bytes
 		}
-		unseen := uint64(0)
-		for _, m := range st.Sender.Mounts {
-			unseen += m.Unseen
-		}
-		if queued+unseen > 0 {
+		if queued+st.Sender.Unseen > 0 {
 			return false
 		}
 		time.Sleep(300 * time.Millisecond) // unseen is measured five times a second

@@ -26,10 +26,8 @@ func (s *sender) status() control.Status {
 	st := control.Status{Role: "sender", Version: s.version, PID: os.Getpid(), Host: s.source.Host, Since: s.since, Now: now}
 	q := s.queue.Stats()
 	use := s.capture.Usage()
-	st.Sender = &control.SenderStatus{ID: s.source.Sender.String(), Mounts: s.mountStatus(), Flows: flows(q), Queue: s.queueStatus(q)}
-	for i := range st.Sender.Mounts {
-		st.Sender.Mounts[i].Spools, st.Sender.Mounts[i].Unseen = int(use.Spools), uint64(max(use.Unseen, 0))
-	}
+	st.Sender = &control.SenderStatus{ID: s.source.Sender.String(), Mounts: s.mountStatus(), Spools: int(use.Spools),
+		Unseen: uint64(max(use.Unseen, 0)), Flows: flows(q), Queue: s.queueStatus(q)}
 	for _, p := range s.uplinks {
 		st.Sender.Peers = append(st.Sender.Peers, s.peerStatus(p, now))
 	}
@@ -72,11 +70,9 @@ func (s *sender) queueStatus(q queue.Stats) control.QueueStatus {
 
 func (s *sender) peerStatus(p peer, now time.Time) control.PeerStatus {
 	u := p.up.Status()
-	acked := control.Count{Bytes: u.AckedBytes}
-	bps, rps := s.rates.of(p.target.Name, acked, now)
 	return control.PeerStatus{Target: p.target.Name, Address: p.target.Address, State: u.State.String(), Since: u.Since, RTT: u.RTT,
-		Window: uint64(p.target.Window), InFlight: uint64(max(u.Bytes, 0)), Sent: control.Count{Bytes: u.SentBytes}, Acked: acked,
-		ByteRate: bps, RecordRate: rps, Reconnects: max(u.Connects, 1) - 1, Error: u.LastError, ErrorAt: u.LastErrorAt}
+		Window: uint64(p.target.Window), InFlight: uint64(max(u.Bytes, 0)), Sent: u.SentBytes, Acked: u.AckedBytes,
+		ByteRate: s.rates.of(p.target.Name, u.AckedBytes, now), Reconnects: max(u.Connects, 1) - 1, Error: u.LastError, ErrorAt: u.LastErrorAt}
 }
 
 // flows turns the queue's rows into what status shows.
@@ -107,8 +103,7 @@ func (s *sender) explain(path string) (control.Explanation, error) {
 	}
 	name, rest, ok := control.Below(dirs, path)
 	if !ok {
-		return control.Explanation{}, &control.Error{Status: 404, Text: fmt.Sprintf("%s is below no mount", path),
-			Hint: "give an absolute path below one of the mounts that `ftfuse status` lists"}
+		return control.Explanation{}, control.NotBelow(dirs, path)
 	}
 	x := s.rules.Explain(name, rest)
 	d := x.Decision
@@ -134,13 +129,13 @@ type rates struct {
 }
 
 type sample struct {
-	at       time.Time
-	count    control.Count
-	bps, rps float64
+	at    time.Time
+	bytes uint64
+	rate  float64
 }
 
-// of returns bytes and records per second of the counter called key.
-func (r *rates) of(key string, c control.Count, now time.Time) (bps, rps float64) {
+// of returns the growth per second of the counter called key.
+func (r *rates) of(key string, bytes uint64, now time.Time) float64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.last == nil {
@@ -148,14 +143,14 @@ func (r *rates) of(key string, c control.Count, now time.Time) (bps, rps float64
 	}
 	l, known := r.last[key]
 	if !known {
-		r.last[key] = sample{at: now, count: c}
-		return 0, 0
+		r.last[key] = sample{at: now, bytes: bytes}
+		return 0
 	}
 	if dt := now.Sub(l.at).Seconds(); dt >= 1 {
-		l = sample{now, c, max(0, float64(c.Bytes)-float64(l.count.Bytes)) / dt, max(0, float64(c.Records)-float64(l.count.Records)) / dt}
+		l = sample{now, bytes, max(0, float64(bytes)-float64(l.bytes)) / dt}
 		r.last[key] = l
 	}
-	return l.bps, l.rps
+	return l.rate
 }
 
 func (r *receiver) handlers() control.Handlers {
@@ -170,17 +165,18 @@ func (r *receiver) status() control.Status {
 		Receiver: &control.ReceiverStatus{Listen: r.cfg.Listen, Refused: in.Refused, Limit: uint64(r.cfg.Limits.Memory)}}
 	for _, p := range in.Peers {
 		key := p.Sender.String() + p.Address
-		got := control.Count{Bytes: p.Bytes}
-		bps, rps := r.rates.of(key, got, now)
+		if done := p.StoredBytes + p.DuplicateBytes; p.Bytes > done { // read at slightly different times
+			st.Receiver.Memory += p.Bytes - done
+		}
 		st.Receiver.Peers = append(st.Receiver.Peers, control.SourceStatus{Sender: p.Sender.String(), Host: p.Host, Address: p.Address,
-			State: "connected", Since: p.Since, Epoch: p.Epoch, Received: got, Acked: control.Count{Bytes: p.StoredBytes},
-			Duplicates: control.Count{Bytes: p.DuplicateBytes}, ByteRate: bps, RecordRate: rps, Error: p.LastError})
+			State: "connected", Since: p.Since, Epoch: p.Epoch, Received: p.Bytes, Stored: p.StoredBytes,
+			Duplicates: p.DuplicateBytes, ByteRate: r.rates.of(key, p.Bytes, now), Error: p.LastError})
 	}
 	for i, o := range r.outputs {
 		x := o.Stats()
 		st.Receiver.Outputs = append(st.Receiver.Outputs, control.OutputStatus{Name: r.cfg.Outputs[i].Name, Base: r.cfg.Outputs[i].Base,
 			Files: int(x.OpenFiles), Written: control.Count{Bytes: uint64(x.Bytes), Records: uint64(x.Records)}, FileBytes: uint64(x.Written),
-			Duplicates: uint64(x.Duplicates), Gaps: control.Drops{}, Unowned: uint64(x.Unowned), Uncertain: uint64(x.Uncertain),
+			Duplicates: uint64(x.Duplicates), Gaps: uint64(x.Gaps), Missing: uint64(x.Missing), Unowned: uint64(x.Unowned), Uncertain: uint64(x.Uncertain),
 			Error: x.LastError, ErrorAt: x.LastErrorTime})
 	}
 	return st
