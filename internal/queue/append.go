@@ -247,7 +247,7 @@ func (q *Queue) publish(p *plan) {
 	for _, c := range q.cursors {
 		c.poke()
 	}
-	q.dirty = true
+	q.soil()
 	q.mu.Unlock()
 
 	q.segBytes += p.bytes

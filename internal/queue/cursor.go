@@ -233,7 +233,7 @@ func (c *Cursor) advance(last uint64) {
 		c.rec.Gaps = c.rec.Gaps[1:]
 	}
 	c.next, c.top, c.handed = max(c.next, last+1), max(c.top, last), max(c.handed, last)
-	c.q.dirty = true
+	c.q.soil()
 }
 
 // skipFiltered passes over what the destination does not want and nothing lies before. Called with mu held.
@@ -315,7 +315,7 @@ func (c *Cursor) NewEpoch() (uint64, error) {
 			o.moveTo(o.next) // a read that has begun must not bring the old epoch
 		}
 	}
-	q.dirty = true
+	q.soil()
 	q.mu.Unlock()
 	q.log.Warn("queue: new epoch", "cursor", c.rec.Name, "epoch", e)
 	if err := q.commit(true); err != nil {

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"github.com/syndtr/goleveldb/leveldb"
@@ -150,4 +151,13 @@ func syncDir(path string) error {
 	return d.Sync()
 }
 
-func isFull(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
+// isFull knows a full disk. goleveldb prints the cause of a MANIFEST that cannot be written into its error instead of
+// wrapping it (session_util.go, newManifest).
+func isFull(err error) bool {
+	for _, no := range []syscall.Errno{syscall.ENOSPC, syscall.EDQUOT} {
+		if errors.Is(err, no) || err != nil && strings.Contains(err.Error(), no.Error()) {
+			return true
+		}
+	}
+	return false
+}

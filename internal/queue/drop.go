@@ -11,7 +11,8 @@ import (
 // dropSlice is how many positions are judged between two looks at the locks.
 const dropSlice = 4096
 
-// DropOldest drops the oldest data until at least want payload bytes are free, and returns how many are. What a
+// DropOldest drops the oldest data of the rules that allow it until at least want payload bytes are free, and returns how many are.
+// What a
 // destination may have seen already is never dropped: it could be there, and a gap would deny it. So with much in
 // flight less may be freed than wanted.
 func (q *Queue) DropOldest(want int64, why record.Reason) (freed int64, err error) {
@@ -53,7 +54,7 @@ func (q *Queue) dropList(list []delivered, why record.Reason) (freed int64) {
 	defer q.mu.Unlock()
 	before := q.held
 	for i := range list {
-		if q.inFlight(list[i].pos) {
+		if q.inFlight(list[i].pos) || !q.o.Droppable(list[i].s.rule) {
 			continue
 		}
 		for _, c := range q.cursors {
@@ -115,7 +116,7 @@ func (c *Cursor) drop(d *delivered, why record.Reason, mergeFrom uint64) {
 	epochBegins := slices.ContainsFunc(q.rec.Epochs, func(m epochMark) bool { return m.From == d.pos })
 	c.rec.addGap(gapRec{First: d.pos, Last: d.pos, Reason: why, Parts: parts}, !epochBegins, min(mergeFrom, c.handed+1))
 	c.changed++
-	q.dirty = true
+	q.soil()
 	c.poke()
 }
 

@@ -62,6 +62,31 @@ func TestDropOldestSparesWhatIsInFlight(t *testing.T) {
 	}
 }
 
+func TestDropOldestSparesRulesThatMakeWritersWait(t *testing.T) {
+	o := options(t.TempDir())
+	o.Droppable = func(rule string) bool { return rule != "r" }
+	q, _ := open(t, o)
+	c := cursor(t, q, "a")
+	for i := range 10 {
+		rule := []string{"r", "s"}[i%2]
+		appendAll(t, q, spooled(rule, 1, int64(i)*10, 10))
+	}
+	if n, err := q.DropOldest(1000, record.QueueFull); n != 50 || err != nil {
+		t.Fatalf("dropped %d bytes, %v, want the 50 of the other rule", n, err)
+	}
+	all, _ := drain(t, c, 1000)
+	kept := 0
+	for _, ch := range all {
+		if ch.Gap == nil {
+			kept += int(ch.Len)
+		}
+	}
+	if kept != 50 {
+		t.Fatalf("%d bytes are left, want 50", kept)
+	}
+	balanced(t, q)
+}
+
 func TestUplinkDrops(t *testing.T) {
 	q, _ := open(t, options(t.TempDir()))
 	c := cursor(t, q, "a")

@@ -178,7 +178,7 @@ func (q *Queue) addHoles(holes []span) error {
 		}
 	}
 	q.settleLost()
-	q.dirty = true
+	q.soil()
 	q.mu.Unlock()
 	if err := q.commitLater(false); err != nil {
 		return fmt.Errorf("note missing positions: %w", err)

@@ -176,6 +176,18 @@ func (q *Queue) commit(sync bool, forgotten ...string) error {
 	return nil
 }
 
+// soil notes that something is not committed and tells Run. Called with mu held.
+func (q *Queue) soil() {
+	if q.dirty {
+		return
+	}
+	q.dirty = true
+	select {
+	case q.soiled <- struct{}{}:
+	default:
+	}
+}
+
 // commitLater commits while writing is held: what is free now is released by the next commit.
 func (q *Queue) commitLater(sync bool) error {
 	freed, _, err := q.commitOnly(sync)
@@ -183,7 +195,8 @@ func (q *Queue) commitLater(sync bool) error {
 		return err
 	}
 	q.mu.Lock()
-	q.freed, q.dirty = append(freed, q.freed...), true
+	q.freed = append(freed, q.freed...)
+	q.soil()
 	q.mu.Unlock()
 	return nil
 }
@@ -207,7 +220,8 @@ func (q *Queue) commitOnly(sync bool, forgotten ...string) (freed []record.Exten
 	q.metaMu.Unlock()
 	if err != nil {
 		q.mu.Lock()
-		q.freed, q.dirty = append(freed, q.freed...), true
+		q.freed = append(freed, q.freed...)
+		q.soil()
 		q.mu.Unlock()
 		return nil, nil, fmt.Errorf("commit queue %s: %w", q.o.Dir, full(err))
 	}

@@ -48,6 +48,9 @@ type Options struct {
 	Release func([]record.Extent)
 	// Expire returns the age at which queued data of a rule is dropped, 0 for never. Nil: never.
 	Expire func(rule string) time.Duration
+	// Droppable says whether DropOldest may drop a rule's data: of rules whose writers are made to wait, or are
+	// refused, when the queue is full, it may not. Nil: all may be dropped.
+	Droppable func(rule string) bool
 	// Wants says whether a cursor's destination takes a rule's data; what it does not take is counted as filtered.
 	// The answer for a rule must not change while the queue is open. Nil: everything is wanted.
 	Wants func(cursor, rule string) bool
@@ -75,6 +78,9 @@ func (o Options) filled() (Options, error) {
 	}
 	if o.Release == nil {
 		o.Release = func([]record.Extent) {}
+	}
+	if o.Droppable == nil {
+		o.Droppable = func(string) bool { return true }
 	}
 	if o.Wants == nil {
 		o.Wants = func(string, string) bool { return true }

@@ -49,7 +49,7 @@ type Queue struct {
 	cursors    map[string]*Cursor
 	held       uint64          // payload bytes of positions that some cursor has not passed
 	freed      []record.Extent // to be released after the next commit
-	dirty      bool            // something is not committed
+	dirty      bool            // something is not committed; set by soil
 	committed  time.Duration   // uptime of the last commit
 	ackedBytes int64           // since the last commit
 	recovered  uint64          // handles that were closed and reopened after an error
@@ -57,6 +57,7 @@ type Queue struct {
 	quarantine string          // newest quarantine folder made by this handle
 	closed     bool
 	done       chan struct{} // closed by Close
+	soiled     chan struct{} // one token: dirty was set
 }
 
 // Epoch returns the epoch that the next own chunk will belong to.

@@ -71,7 +71,7 @@ func (c *Cursor) begin(limit int64) (*reading, bool) {
 
 // collect reads from the chain until the batch is full.
 func (r *reading) collect() error {
-	q, pos := r.c.q, r.from
+	pos := r.from
 	r.batch.First = pos
 	for pos <= r.last && (len(r.batch.Chunks) == 0 || r.batch.Bytes < r.limit) {
 		if g := r.gapAt(pos); g != nil {
@@ -79,44 +79,54 @@ func (r *reading) collect() error {
 			pos = g.Last + 1
 			continue
 		}
-		end := r.last
-		if i := slices.IndexFunc(r.gaps, func(g gapRec) bool { return g.First > pos }); i >= 0 {
-			end = min(end, r.gaps[i].First-1)
-		}
-		full := false
-		var bad error
-		start := pos
-		err := q.scan(pos, end, func(at uint64, v []byte) bool {
-			if at != pos {
-				bad = fmt.Errorf("read queue: got position %d, want %d: %w", at, pos, record.ErrCorrupt)
-				return false
-			}
-			full, bad = r.addEntry(at, v)
-			if bad != nil || full {
-				return false
-			}
-			pos++
-			return true
-		})
-		if bad == nil && err == nil && !full && pos <= end {
-			bad = fmt.Errorf("read queue: got nothing at position %d: %w", pos, record.ErrCorrupt)
-		}
-		if err != nil && damaged(err) {
-			bad, err = err, nil
-		}
+		next, full, bad, err := r.addRun(pos, r.beforeGap(pos))
 		if err != nil {
 			return err
 		}
-		if bad != nil && pos == start && len(r.found) == 0 && len(r.batch.Chunks) == 0 {
-			r.broken, r.brokenAt = bad, pos
+		if bad != nil && len(r.found) == 0 && len(r.batch.Chunks) == 0 {
+			r.broken, r.brokenAt = bad, next
 			return nil
 		}
-		if bad != nil || full {
+		pos = next
+		if bad != nil || full { // what is damaged is dealt with when it comes first
 			break
 		}
 	}
 	r.batch.Last = pos - 1
 	return nil
+}
+
+// addRun adds the entries from pos to end and returns the position behind the last one added; bad is what is
+// damaged there.
+func (r *reading) addRun(pos, end uint64) (next uint64, full bool, bad, err error) {
+	err = r.c.q.scan(pos, end, func(at uint64, v []byte) bool {
+		if at != pos {
+			bad = fmt.Errorf("read queue: got position %d, want %d: %w", at, pos, record.ErrCorrupt)
+			return false
+		}
+		if full, bad = r.addEntry(at, v); full || bad != nil {
+			return false
+		}
+		pos++
+		return true
+	})
+	switch {
+	case err != nil && damaged(err):
+		bad, err = err, nil
+	case err == nil && bad == nil && !full && pos <= end:
+		bad = fmt.Errorf("read queue: got nothing at position %d: %w", pos, record.ErrCorrupt)
+	}
+	return pos, full, bad, err
+}
+
+// beforeGap returns the last position before the next gap, or of the queue.
+func (r *reading) beforeGap(pos uint64) uint64 {
+	for i := range r.gaps {
+		if g := &r.gaps[i]; g.First > pos {
+			return min(r.last, g.First-1)
+		}
+	}
+	return r.last
 }
 
 // addEntry decodes an entry into the batch unless that makes it too large, or the entry has expired.

@@ -96,23 +96,13 @@ func (rv *recovery) scanChain() error {
 	return nil
 }
 
-// scanSegment takes in the entries of s up to end, after a salvage if that is needed.
+// scanSegment takes in the entries of s up to end, after a salvage if that is needed. It says false when nothing is
+// left of s.
 func (rv *recovery) scanSegment(sc *scanner, s *segment, end uint64, counts bool) (bool, error) {
 	newest := end == math.MaxUint64
 	for try := 0; ; try++ {
-		bytes, n := int64(0), 0
-		err := s.scan(sc.expect, end, func(pos uint64, v []byte) bool {
-			if sum, err := readSummary(v); err == nil {
-				sc.entry(pos, &sum, counts)
-			}
-			bytes += int64(len(v))
-			n++
-			return true
-		})
+		err := rv.takeIn(sc, s, end, counts)
 		if err == nil {
-			if newest {
-				rv.q.segBytes, rv.q.segEntries = rv.q.segBytes+bytes, rv.q.segEntries+n
-			}
 			return true, nil
 		}
 		if !damaged(err) || try == 2 {
@@ -130,20 +120,42 @@ func (rv *recovery) scanSegment(sc *scanner, s *segment, end uint64, counts bool
 				return false, err
 			}
 		}
-		rv.q.log.Error("queue: database is damaged, salvaging it", "dir", s.dir, "error", err)
-		where, err := salvageSegment(&rv.q.o, s.dir, err)
-		rv.quarantined(where)
-		if err != nil {
+		if left, err := rv.salvage(s, newest, err); !left || err != nil {
 			return false, err
 		}
-		if newest {
-			if err := s.open(openCreate); err != nil {
-				return false, err
-			}
-		} else if _, err := os.Stat(s.dir); os.IsNotExist(err) {
-			return false, nil
-		}
 	}
+}
+
+// takeIn reads s once. What it has taken in before an error is not taken in again.
+func (rv *recovery) takeIn(sc *scanner, s *segment, end uint64, counts bool) error {
+	bytes, n := int64(0), 0
+	err := s.scan(sc.expect, end, func(pos uint64, v []byte) bool {
+		if sum, err := readSummary(v); err == nil {
+			sc.entry(pos, &sum, counts)
+		}
+		bytes += int64(len(v))
+		n++
+		return true
+	})
+	if err == nil && end == math.MaxUint64 {
+		rv.q.segBytes, rv.q.segEntries = rv.q.segBytes+bytes, rv.q.segEntries+n
+	}
+	return err
+}
+
+// salvage puts what is sound of s in its place, and says whether that is anything.
+func (rv *recovery) salvage(s *segment, newest bool, cause error) (left bool, err error) {
+	rv.q.log.Error("queue: database is damaged, salvaging it", "dir", s.dir, "error", cause)
+	where, err := salvageSegment(&rv.q.o, s.dir, cause)
+	rv.quarantined(where)
+	if err != nil {
+		return false, err
+	}
+	if newest {
+		return true, s.open(openCreate)
+	}
+	_, err = os.Stat(s.dir)
+	return !os.IsNotExist(err), nil
 }
 
 func (sc *scanner) entry(pos uint64, s *summary, counts bool) {

@@ -12,31 +12,42 @@ const expireEvery = 10 * time.Second
 // Run commits cursors in time and drops what expires while a destination is away, until ctx ends. One call at a
 // time. Without it cursors are committed by Ack and Close alone.
 func (q *Queue) Run(ctx context.Context) error {
-	t := time.NewTicker(q.o.CommitEvery)
-	defer t.Stop()
-	var expired time.Duration
+	expire := time.NewTicker(expireEvery)
+	defer expire.Stop()
+	due := time.NewTimer(q.o.CommitEvery)
+	defer due.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-q.done:
 			return nil
-		case <-t.C:
-		}
-		q.mu.Lock()
-		due := q.dirty && q.o.Uptime()-q.committed >= q.o.CommitEvery
-		q.mu.Unlock()
-		if due {
-			if err := q.commit(false); err != nil {
-				q.log.Warn("queue: counters not committed yet", "error", err)
+		case <-q.soiled: // an idle queue wakes nobody
+			due.Reset(q.o.CommitEvery)
+		case <-due.C:
+			q.commitDirt(due)
+		case <-expire.C:
+			if !q.expires {
+				continue
 			}
-		}
-		if up := q.o.Uptime(); q.expires && up-expired >= expireEvery {
-			expired = up
 			if err := q.ExpireNow(); err != nil {
 				q.log.Warn("queue: cannot drop what has expired", "error", err)
 			}
 		}
+	}
+}
+
+// commitDirt commits what Ack has left, and sets the timer for another attempt if that fails.
+func (q *Queue) commitDirt(again *time.Timer) {
+	q.mu.Lock()
+	dirty := q.dirty
+	q.mu.Unlock()
+	if !dirty {
+		return
+	}
+	if err := q.commit(false); err != nil {
+		q.log.Warn("queue: counters not committed yet", "error", err)
+		again.Reset(q.o.CommitEvery)
 	}
 }
 

@@ -128,8 +128,7 @@ func (u *Uplink) Run(ctx context.Context) error {
 			u.failed(err)
 		}
 		u.status.set(Waiting)
-		delay := max(pause/2+rand.N(pause/2+1), end.retry)
-		wait(ctx, delay)
+		wait(ctx, end.delay(pause))
 		pause = min(2*pause, u.o.BackOffMax)
 	}
 	return nil
@@ -141,6 +140,11 @@ type ending struct {
 	worked bool          // something was acknowledged: the next pause is the shortest again
 	quiet  bool          // nothing went wrong
 	retry  time.Duration // what the receiver asked for
+}
+
+// delay is how long to wait now: half of pause is random, lest all senders come back at once.
+func (e *ending) delay(pause time.Duration) time.Duration {
+	return max(pause/2+rand.N(pause/2+1), e.retry)
 }
 
 func (e *ending) Error() string { return e.err.Error() }
