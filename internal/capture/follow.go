@@ -41,6 +41,7 @@ type pass struct {
 	retry     time.Duration
 	untrimmed map[*File]bool   // views that hold what may go as soon as it is released
 	pressed   bool             // room is short: nothing is kept for readers
+	dropAt    time.Time        // when the queue is asked again for data to drop
 	graves    []uint64         // spools whose deletion may not be on disk yet
 	buried    time.Time        // when graves was empty last
 	older     int              // segments of earlier processes that are not read to the end

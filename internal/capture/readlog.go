@@ -58,7 +58,8 @@ func (c *Capture) drained(s *segment) {
 func (c *Capture) takeRow(ctx context.Context, s *segment, r row, p []byte, now time.Time) {
 	switch r.kind {
 	case rowOpen:
-		if c.pass.streams[r.handle] != nil {
+		old := c.pass.streams[r.handle]
+		if old != nil && !old.lost {
 			return
 		}
 		m, err := decodeMeta(p)
@@ -66,7 +67,11 @@ func (c *Capture) takeRow(ctx context.Context, s *segment, r row, p []byte, now 
 			c.damaged(s.path, err)
 			return
 		}
-		c.pass.streams[r.handle] = c.streamFor(m, r.stream)
+		start := r.stream
+		if old != nil { // its first open row was lost
+			start = max(start, old.pos)
+		}
+		c.pass.streams[r.handle] = c.streamFor(m, start)
 	case rowWriter:
 		w, err := decodeWriter(p)
 		if err != nil {
@@ -89,10 +94,9 @@ func (c *Capture) takeRow(ctx context.Context, s *segment, r row, p []byte, now 
 func (c *Capture) takeWrite(ctx context.Context, s *segment, r row, p []byte, now time.Time) {
 	st := c.pass.streams[r.handle]
 	if st == nil {
-		c.orphan(s, r)
-		return
+		st = c.orphan(s, r)
 	}
-	if s.adopted {
+	if s.adopted || st.lost {
 		if p = c.adoptWrite(s, st, r, p); len(p) == 0 {
 			return
 		}
@@ -108,33 +112,35 @@ func (c *Capture) takeWrite(ctx context.Context, s *segment, r row, p []byte, no
 	c.feed(ctx, st, piece{spool: s.id, off: off, data: p, at: r.at, writer: w, written: !st.meta.Below}, now)
 }
 
-// orphan counts a write whose handle is not known: its open row was lost. What was registered before is not lost.
-func (c *Capture) orphan(s *segment, r row) {
-	if !s.adopted {
-		s.mu.Lock()
-		s.pending -= int64(r.length)
-		s.mu.Unlock()
-	}
+// orphan makes the stream of a handle whose open row is lost: whose bytes they are is not known, so they are counted
+// as missing.
+func (c *Capture) orphan(s *segment, r row) *stream {
+	c.damaged(s.path, fmt.Errorf("%w: writes of handle %016x without its open row", record.ErrCorrupt, r.handle))
 	c.regMu.Lock()
-	from := max(r.stream, c.registered[r.handle].Pos)
+	at, known := c.registered[r.handle]
 	c.regMu.Unlock()
-	end := r.stream + uint64(r.length)
-	if from >= end {
-		return
+	if !known {
+		at.Pos = r.stream
 	}
-	c.damaged(s.path, fmt.Errorf("%w: %d bytes of handle %016x without its open row", record.ErrCorrupt, end-from, r.handle))
-	c.add([]record.Chunk{{Source: c.o.Source, Handle: r.handle, Offset: from, Time: r.at,
-		Gap: &record.Gap{Reason: record.SpoolLost, Bytes: end - from}}})
+	st := newStream(&meta{ID: r.handle}, c.o.Source, at.Pos)
+	st.file, st.lost, st.continues = nil, true, at.Continues
+	c.pass.streams[r.handle] = st
+	return st
 }
 
 // adoptWrite returns what of an earlier process's write is still to be registered. Bytes that are not there, or are
 // others than were written, are counted: the machine lost power.
 func (c *Capture) adoptWrite(s *segment, st *stream, r row, p []byte) []byte {
 	next, end := st.next(), r.stream+uint64(r.length)
+	if !s.adopted {
+		s.mu.Lock()
+		s.pending -= int64(r.length)
+		s.mu.Unlock()
+	}
 	if end <= next {
 		return nil
 	}
-	if p == nil || record.CRC(p) != r.crc {
+	if p == nil || st.lost || record.CRC(p) != r.crc {
 		c.hole(st, end-next)
 		return nil
 	}

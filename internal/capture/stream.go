@@ -81,6 +81,7 @@ type stream struct {
 	part      run    // the record that has begun
 	continues bool   // part (or the next byte) continues a record whose head has been emitted
 	limit     int
+	lost      bool // nothing is known of the handle: what it wrote is counted as missing
 	loud      bool // in the follower's list of streams that have been fed
 	aging     bool // in the follower's list of streams with a partial record
 }
@@ -207,7 +208,7 @@ func (s *stream) age(now time.Time, out []record.Chunk) []record.Chunk {
 // end emits everything: the handle is closed. A record without an end ends here.
 func (s *stream) end(out []record.Chunk) []record.Chunk {
 	out = s.flush(out)
-	if s.part.len == 0 && !s.continues {
+	if s.part.len == 0 && !s.continues || s.lost {
 		return out
 	}
 	if s.part.len == 0 { // its pieces are out: say that it is over

@@ -311,10 +311,14 @@ func (c *Capture) keepLimits(raws int) {
 		c.pressAll()
 		return
 	}
-	if n <= 0 || c.o.DropOldest == nil {
+	now := time.Now()
+	if n <= 0 || c.o.DropOldest == nil || now.Before(c.pass.dropAt) {
 		return
 	}
 	got, err := c.o.DropOldest(n)
+	if got == 0 {
+		c.pass.dropAt = now.Add(2 * time.Second) // looking through a queue that has nothing to drop costs time
+	}
 	if err != nil && !errors.Is(err, record.ErrClosed) {
 		c.o.Logger.Error("queue is full and its oldest data cannot be dropped", "over", n, "error", err)
 	} else if got > 0 {

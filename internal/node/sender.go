@@ -135,8 +135,8 @@ func (s *sender) openCustody() error {
 	q, past, err := queue.Open(queue.Options{
 		Dir: cfg.Queue.Dir, Source: s.source, Durability: durability(cfg.Queue.Durability),
 		SegmentBytes: int64(cfg.Queue.SegmentSize), Snapshot: s.capture.Snapshot, Release: s.capture.Release,
-		Expire: func(rule string) time.Duration { return ages[rule] },
-		Wants:  wants(cfg), Logger: s.log.With("part", "queue"),
+		Expire:    func(rule string) time.Duration { return ages[rule] },
+		Droppable: droppable(cfg), Wants: wants(cfg), Logger: s.log.With("part", "queue"),
 	})
 	if err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 
 	"ftfuse/internal/config"
 	"ftfuse/internal/queue"
+	"ftfuse/internal/record"
 	"ftfuse/internal/uplink"
 	"ftfuse/internal/wire"
 )
@@ -30,6 +31,16 @@ func wants(cfg *config.Sender) func(cursor, rule string) bool {
 		t, known := target[rule]
 		return !known || t == cursor
 	}
+}
+
+// droppable says which rules' data makes room for others when the queue is full. Data of a rule that is configured
+// no more does, too.
+func droppable(cfg *config.Sender) func(rule string) bool {
+	keep := map[string]bool{}
+	for _, r := range cfg.Rules {
+		keep[r.Name] = r.WhenFull != record.DropOldest
+	}
+	return func(rule string) bool { return !keep[rule] }
 }
 
 func durability(s string) queue.Durability {
