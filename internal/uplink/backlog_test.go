@@ -13,6 +13,7 @@ import (
 type backlog struct {
 	mu      sync.Mutex
 	wake    chan struct{}
+	news    chan struct{}    // closed and replaced when acked grows
 	entries [][]record.Chunk // [position-1]
 	next    uint64
 	acked   uint64
@@ -24,7 +25,7 @@ type backlog struct {
 }
 
 func newBacklog() *backlog {
-	return &backlog{wake: make(chan struct{}, 1), next: 1, epoch: 1, dropped: map[uint64]record.Reason{}}
+	return &backlog{wake: make(chan struct{}, 1), news: make(chan struct{}), next: 1, epoch: 1, dropped: map[uint64]record.Reason{}}
 }
 
 func (b *backlog) add(entry []record.Chunk) {
@@ -90,6 +91,8 @@ func (b *backlog) Ack(last uint64, mark record.Durable) error {
 	}
 	if b.ackErr == nil {
 		b.acked, b.mark = last, mark
+		close(b.news)
+		b.news = make(chan struct{})
 	}
 	return b.ackErr
 }

@@ -161,13 +161,23 @@ func background(t testing.TB, f func(context.Context) error) (stop func()) {
 // delivered waits until everything is acknowledged.
 func (p *pair) delivered() {
 	p.t.Helper()
-	until(p.t, "all is acknowledged", func() bool {
+	end := time.After(patience)
+	for {
 		p.backlog.mu.Lock()
-		defer p.backlog.mu.Unlock()
-		return p.backlog.acked == uint64(len(p.backlog.entries))
-	})
+		done, news := p.backlog.acked == uint64(len(p.backlog.entries)), p.backlog.news
+		p.backlog.mu.Unlock()
+		if done {
+			return
+		}
+		select {
+		case <-news:
+		case <-end:
+			p.t.Fatalf("all is acknowledged: not in %v; %+v", patience, p.up.Status())
+		}
+	}
 }
 
+// until polls what only Status tells.
 func until(t testing.TB, what string, done func() bool) {
 	t.Helper()
 	for end := time.Now().Add(patience); !done(); time.Sleep(time.Millisecond) {

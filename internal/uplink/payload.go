@@ -3,6 +3,7 @@ package uplink
 import (
 	"errors"
 	"fmt"
+	"syscall"
 
 	"ftfuse/internal/record"
 	"ftfuse/internal/wire"
@@ -100,15 +101,29 @@ func (l *loader) read(e record.Extent, p []byte) error {
 	return l.store.ReadExtent(e, p)
 }
 
-// reasonOf says why err makes its chunk undeliverable; ok is false when another attempt may help.
-func reasonOf(err error) (why record.Reason, ok bool) {
+// verdict is what a failed read says of its chunk.
+type verdict uint8
+
+const (
+	passing  verdict = iota // nothing: the machine is short of something
+	doubtful                // another attempt may help, not many
+	final
+)
+
+// judge says whether err makes its chunk undeliverable, and why.
+func judge(err error) (record.Reason, verdict) {
+	for _, short := range []syscall.Errno{syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.ENOBUFS, syscall.ENOSPC, syscall.EDQUOT, syscall.EAGAIN, syscall.EINTR} {
+		if errors.Is(err, short) {
+			return record.Damaged, passing
+		}
+	}
 	switch {
 	case errors.Is(err, record.ErrGone):
-		return record.SpoolLost, true
+		return record.SpoolLost, final
 	case errors.Is(err, record.ErrCorrupt):
-		return record.Damaged, true
+		return record.Damaged, final
 	case errors.Is(err, record.ErrRefused):
-		return record.Refused, true
+		return record.Refused, final
 	}
-	return record.Damaged, false
+	return record.Damaged, doubtful
 }

@@ -124,7 +124,20 @@ func TestBadReceivers(t *testing.T) {
 		"busy":         {"busy: full", nil, func(r *remote) { r.send(wire.Nack{Code: wire.Busy, Text: "full"}); r.frame() }},
 		"leaves":       {"goes away: tea", nil, func(r *remote) { r.send(wire.Goaway{Code: wire.GoingDown, Text: "tea"}) }},
 		"acks more":    {"got batch 9", nil, func(r *remote) { r.welcome(); r.batch(); r.send(wire.Ack{Through: 9}); r.frame() }},
-		"sends hello":  {"got wire.Hello", nil, func(r *remote) { r.welcome(); r.send(r.hello); r.frame() }},
+		"acks less": {"got batch 1, want at most", func(o *uplink.Options) { o.Batch = 1000 }, func(r *remote) {
+			r.welcome()
+			r.batch()
+			r.batch()
+			r.send(wire.Ack{Through: 2, Credit: 1})
+			r.send(wire.Ack{Through: 1, Credit: 1})
+			for r.frame() != nil {
+			}
+		}},
+		"too many marks": {"got 1025 elements", nil, func(r *remote) {
+			r.welcome(func(w *wire.Welcome) { w.Marks = make([]record.Durable, wire.MaxStreams+1) })
+			r.frame()
+		}},
+		"sends hello": {"got wire.Hello", nil, func(r *remote) { r.welcome(); r.send(r.hello); r.frame() }},
 		"nacks": {"bad data: sum", nil, func(r *remote) {
 			r.welcome()
 			n := r.batch()
@@ -192,39 +205,67 @@ func TestClone(t *testing.T) {
 	}
 }
 
-// The credit bounds what is under way, and 0 stops everything until it is raised.
+// The credit bounds what is under way, and 0 stops everything until it is raised. A credit beyond all reason leaves
+// the sender's own window.
 func TestCredit(t *testing.T) {
-	p := newPair(t)
-	p.options.Batch = 1000
-	fill(p.backlog, p.spools, 100, 1, 1000)
-	bound, err := make(chan int, 1), make(chan string, 1)
-	script(t, p, func(r *remote) {
-		r.welcome(func(w *wire.Welcome) { w.Credit = 0 })
-		_ = r.nc.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
-		if r.batch() != 0 {
-			err <- "a batch without credit"
-		}
-		_ = r.nc.SetReadDeadline(time.Now().Add(patience))
-		r.send(wire.Ack{Through: 0, Credit: 10_000})
-		for r.body+1200 <= 10_000 { // a batch is some 1100 bytes
-			r.batch()
-		}
-		_ = r.nc.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
-		r.batch()
-		bound <- r.body
-	}, (*remote).take)
-	p.send()
-	select {
-	case got := <-bound:
-		if got > 10_000 {
-			t.Errorf("got %d bytes under way, want at most 10000", got)
-		}
-	case text := <-err:
-		t.Fatal(text)
-	case <-time.After(patience):
-		t.Fatal("no batches")
+	const most = 10_000
+	for name, tc := range map[string]struct {
+		window int64
+		credit uint64
+	}{"credit": {1 << 20, most}, "window": {most, 1<<64 - 1}} {
+		t.Run(name, func(t *testing.T) {
+			p := newPair(t)
+			p.options.Batch, p.options.Window = 1000, tc.window
+			fill(p.backlog, p.spools, 100, 1, 1000)
+			under, early := make(chan int, 1), make(chan bool, 1)
+			script(t, p, func(r *remote) {
+				r.welcome(func(w *wire.Welcome) { w.Credit = 0 })
+				_ = r.nc.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
+				early <- r.batch() != 0
+				_ = r.nc.SetReadDeadline(time.Now().Add(patience))
+				r.send(wire.Ack{Through: 0, Credit: tc.credit})
+				for r.body+1200 <= most { // a batch is some 1100 bytes
+					r.batch()
+				}
+				_ = r.nc.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
+				r.batch()
+				under <- r.body
+			}, (*remote).take)
+			p.send()
+			if <-early {
+				t.Error("got a batch without credit")
+			}
+			if got := <-under; got > most {
+				t.Errorf("got %d bytes under way, want at most %d", got, most)
+			}
+			p.delivered()
+		})
 	}
+}
+
+// A relay asks for more streams than a HELLO holds: it gets the marks of those that fit, its own among them.
+func TestManyStreams(t *testing.T) {
+	p := newPair(t)
+	want := fill(p.backlog, p.spools, 20, 3, 100)
+	var streams []record.Stream
+	for n := range 2 * wire.MaxStreams {
+		s := record.Stream{Sender: record.SenderID{8, byte(n), byte(n >> 8)}, Epoch: 1}
+		streams = append(streams, s)
+		p.out.marks[s] = record.Durable{Stream: s, Seq: 5, Chain: 6}
+	}
+	p.options.Streams = func() []record.Stream { return streams }
+	var own record.Durable
+	for i := range p.backlog.entries[0] { // the receiver has the first entry
+		own = own.Add(&p.backlog.entries[0][i])
+	}
+	p.out.marks[own.Stream] = own
+	p.receive()
+	p.send()
 	p.delivered()
+	p.arrived(want[300:])
+	if st := p.up.Status(); st.SkippedChunks != 3 || st.Failures != 0 {
+		t.Errorf("got %+v, want 3 chunks skipped", st)
+	}
 }
 
 // GOAWAY: what is under way is waited for, nothing more is begun, and all is well on the next connection.

@@ -58,8 +58,13 @@ func (s *session) damaged(b record.Batch, single bool, damage *bad) error {
 		s.u.o.Backlog.Rewind()
 		return nil
 	}
-	why, sure := reasonOf(damage)
-	if s.u.tries[b.First]++; !sure && s.u.tries[b.First] < maxTries {
+	why, v := judge(damage)
+	if v == doubtful {
+		if s.u.tries[b.First]++; s.u.tries[b.First] >= maxTries {
+			v = final
+		}
+	}
+	if v != final {
 		return damage // the next connection tries again, after a pause
 	}
 	if err := s.u.drop(span{b.First, b.Last}, why, damage); err != nil {

@@ -2,10 +2,11 @@ package uplink_test
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"slices"
+	"syscall"
 	"testing"
 
 	"ftfuse/internal/record"
@@ -211,7 +212,7 @@ func TestDamage(t *testing.T) {
 			return fmt.Errorf("punched: %w", record.ErrGone)
 		}
 		if e.Off <= 4050 && e.Off+int64(e.Len) > 4050 {
-			return errors.New("input/output error")
+			return &fs.PathError{Op: "read", Path: "spool", Err: syscall.EIO}
 		}
 		return nil
 	}
@@ -226,6 +227,31 @@ func TestDamage(t *testing.T) {
 	}
 	if len(p.out.gaps) != 3 || p.up.Status().Drops != 3 || p.backlog.epochs != 0 {
 		t.Errorf("got gaps %+v, %+v", p.out.gaps, p.up.Status())
+	}
+}
+
+// A read that fails while the machine is short of something, or a few times, costs nothing but time.
+func TestReadsAgain(t *testing.T) {
+	for cause, times := range map[error]int{syscall.EMFILE: 30, syscall.ENOMEM: 30, syscall.ENOSPC: 30, syscall.EIO: 4} {
+		t.Run(cause.Error(), func(t *testing.T) {
+			p := newPair(t)
+			want := fill(p.backlog, p.spools, 10, 2, 100)
+			left := 2 * times // a merged read that fails is followed by one of each chunk
+			p.spools.fail = func(e record.Extent) error {
+				if e.Off <= 1050 && e.Off+int64(e.Len) > 1050 && left > 0 {
+					left--
+					return &fs.PathError{Op: "open", Path: "spool", Err: cause}
+				}
+				return nil
+			}
+			p.receive()
+			p.send()
+			p.delivered()
+			p.arrived(want)
+			if left != 0 || len(p.backlog.dropped) != 0 || p.up.Status().LastError != "" {
+				t.Errorf("got %d failures left, %v dropped, error %q, want none", left, p.backlog.dropped, p.up.Status().LastError)
+			}
+		})
 	}
 }
 
