@@ -194,15 +194,15 @@ func (s *session) ship(chunks []record.Chunk, at span, single, whole bool) error
 		p.bytes += uint64(chunks[i].Len)
 	}
 	s.number.Store(number)
-	s.track.add(p) // before the write: the ACK may be quicker than its return
+	s.u.status.sentBatches.Add(1) // all this before the write: the ACK may be quicker than its return
+	s.u.status.sentChunks.Add(p.chunks)
+	s.u.status.sentBytes.Add(p.bytes)
+	s.track.add(p)
 	s.track.hold(!s.resume.verified())
 	n, err := s.writeBatch(frame)
 	if err != nil {
 		return s.broken(fmt.Errorf("send batch %d: %w", number, err))
 	}
-	s.u.status.sentBatches.Add(1)
-	s.u.status.sentChunks.Add(p.chunks)
-	s.u.status.sentBytes.Add(p.bytes)
 	s.u.status.wireBytes.Add(uint64(n))
 	return nil
 }

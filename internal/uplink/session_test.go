@@ -2,6 +2,7 @@ package uplink
 
 import (
 	"context"
+	"log/slog"
 	"net"
 	"testing"
 	"time"
@@ -14,7 +15,7 @@ import (
 func some(t *testing.T, level int) *Uplink {
 	t.Helper()
 	u, err := New(Options{
-		Backlog: struct{ record.Backlog }{}, Store: struct{ record.Store }{}, Level: level,
+		Backlog: struct{ record.Backlog }{}, Store: struct{ record.Store }{}, Level: level, Logger: slog.New(slog.DiscardHandler),
 		Dial: func(context.Context) (net.Conn, error) { return nil, nil },
 	})
 	if err != nil {
