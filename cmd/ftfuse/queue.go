@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"net/http"
 	"strings"
 	"time"
@@ -101,7 +102,7 @@ func queueStatus(ctx context.Context, cfg *config.Sender) (s control.QueueReport
 	s = control.QueueReport{Now: time.Now(), Queue: control.QueueStatus{
 		Bytes: st.Held, MaxSize: uint64(cfg.Queue.MaxSize), MinFree: uint64(cfg.Queue.MinFree), DiskFree: diskFree(cfg.Queue.Dir),
 		Epoch: st.Epoch, State: "stopped",
-	}}
+	}, Damaged: len(problems) > 0}
 	for _, c := range st.Cursors {
 		if o := c.Oldest; !o.IsZero() && (s.Queue.Oldest.IsZero() || o.Before(s.Queue.Oldest)) {
 			s.Queue.Oldest = o
@@ -137,20 +138,20 @@ func newQueueCheck(t *terminal, file *string) *cobra.Command {
 			if err != nil {
 				return stopped(err)
 			}
-			return t.report(dir, r)
+			return t.report(dir, r, "`ftfuse queue repair` saves what can be read and counts the rest as gaps")
 		},
 	}
 }
 
-// report prints what a check has read, and fails if it found anything.
-func (t *terminal) report(dir string, r queue.Report) error {
+// report prints what a check has read, and fails with a hint if it found anything.
+func (t *terminal) report(dir string, r queue.Report, hint string) error {
 	fmt.Fprintf(t.out, "%s: databases %d, %s, entries %d, chunks %d, problems %d\n",
 		dir, r.Databases, humanize.IBytes(uint64(r.Bytes)), r.Entries, r.Chunks, len(r.Problems))
 	for _, p := range r.Problems {
 		t.say("error", red, p, "")
 	}
 	if n := len(r.Problems); n > 0 {
-		return exitError{fmt.Errorf("%d problems in %s", n, dir), exitFailed, "`ftfuse queue repair` saves what can be read and counts the rest as gaps"}
+		return exitError{fmt.Errorf("problems in %s: %d", dir, n), exitFailed, hint}
 	}
 	return nil
 }
@@ -191,14 +192,18 @@ gaps.`,
 			if err != nil {
 				return err
 			}
+			slog.SetDefault(slog.New(slog.DiscardHandler)) // what is found is said below, in words for people
 			found, r, err := queue.Repair(dir, t.progress("repairing"))
 			if err != nil {
 				return stopped(err)
 			}
+			if found.Lost > 0 {
+				fmt.Fprintf(t.out, "positions that cannot be read any more: %d, counted as dropped, reason damaged\n", found.Lost)
+			}
 			if found.Quarantined != "" {
 				fmt.Fprintf(t.out, "damaged databases are in %s\n", found.Quarantined)
 			}
-			return t.report(dir, r)
+			return t.report(dir, r, "a sender can start with this: what is missing is counted, or was delivered before")
 		},
 	}
 }

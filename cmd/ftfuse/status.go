@@ -163,6 +163,16 @@ func printStatus(w io.Writer, raw json.RawMessage, style control.Style, asJSON b
 	return s.Print(w, style)
 }
 
+// fit cuts text to a window of so many lines, 0: any. Its beginning would else be the part that cannot be seen.
+func fit(text []byte, height int) []byte {
+	lines := bytes.SplitAfter(text, []byte("\n"))
+	if height < 2 || len(lines) <= height { // the last one is what follows the last LF: nothing
+		return text
+	}
+	more := fmt.Sprintf("... %d more lines: make the window higher, or leave out --watch", len(lines)-height)
+	return append(bytes.Join(lines[:height-1], nil), more...)
+}
+
 // repeat shows again and again until a signal ends it. On a terminal each one takes the place of the last.
 func repeat(ctx context.Context, t *terminal, every time.Duration, show func(io.Writer) error) error {
 	if every < 100*time.Millisecond {
@@ -178,7 +188,7 @@ func repeat(ctx context.Context, t *terminal, every time.Duration, show func(io.
 			fmt.Fprintf(&b, "waiting: %v\n", err) // it may be restarting
 		}
 		if isTerminal(t.out) {
-			b = *bytes.NewBuffer(append([]byte("\x1b[H\x1b[J"), b.Bytes()...))
+			b = *bytes.NewBuffer(append([]byte("\x1b[H\x1b[J"), fit(b.Bytes(), t.height())...))
 		}
 		if _, err := t.out.Write(b.Bytes()); err != nil {
 			return err

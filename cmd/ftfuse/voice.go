@@ -85,6 +85,16 @@ func (t *terminal) getenv(name string) string {
 	return t.environ[i][len(name)+1:]
 }
 
+// height is the number of lines of a terminal on standard output, 0 if it is none.
+func (t *terminal) height() int {
+	if f, ok := t.out.(*os.File); ok {
+		if _, height, err := term.GetSize(int(f.Fd())); err == nil {
+			return height
+		}
+	}
+	return 0
+}
+
 // style says how tables are printed on standard output.
 func (t *terminal) style() control.Style {
 	s := control.Style{Colour: t.colourful(t.out)}

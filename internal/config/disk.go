@@ -22,11 +22,11 @@ func (l *loader) checkDisk(c *Sender) {
 	q := c.Queue
 	switch {
 	case q.MinFree >= total:
-		l.doubt("queue.min_free", fmt.Sprintf("%s is more than the file system of %s holds (%s): nothing would ever be queued", q.MinFree, dir, human(total)), "")
+		l.doubt("queue.min_free", fmt.Sprintf("%s is more than the file system of %s holds (%s): nothing would ever be queued", q.MinFree, dir, human(total)), "lower it, or put spool_dir on a larger file system")
 	case q.MinFree >= free:
 		l.doubt("queue.min_free", fmt.Sprintf("the file system of %s has %s free: nothing can be queued now", dir, human(free)), "make room, or lower it")
 	case q.MaxSize > total:
-		l.doubt("queue.max_size", fmt.Sprintf("%s is more than the file system of %s holds (%s): min_free will bound the queue", q.MaxSize, dir, human(total)), "")
+		l.doubt("queue.max_size", fmt.Sprintf("%s is more than the file system of %s holds (%s): min_free will bound the queue", q.MaxSize, dir, human(total)), "lower it, or put spool_dir on a larger file system")
 	}
 	if onTmpfs := st.Type == unix.TMPFS_MAGIC || st.Type == unix.RAMFS_MAGIC; onTmpfs && q.Durability != "memory" {
 		l.doubt("queue.durability", fmt.Sprintf("%s is kept in memory, where %s cannot be kept", dir, q.Durability), "write durability: memory, or put spool_dir on a disk")

@@ -137,7 +137,7 @@ func (l *loader) read(src Sources) {
 func (l *loader) readFile(path string, main bool) {
 	text, err := readBounded(path)
 	if err != nil {
-		hint := ""
+		hint := readHint(err)
 		if main && os.IsNotExist(err) {
 			hint = "`ftfuse config show --defaults --role " + strings.ToLower(l.stack.root.Name()) + "` prints one to begin with"
 		}

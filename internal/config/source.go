@@ -4,10 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // Role is which of the two configurations is meant.
@@ -77,6 +79,14 @@ func readBounded(path string) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(f, maxText+1))
 }
 
+// readHint says what to do about a file that cannot be read, "" if nothing is known.
+func readHint(err error) string {
+	if errors.Is(err, fs.ErrPermission) {
+		return "run it as root, or as a user who may read the file"
+	}
+	return ""
+}
+
 // reason strips the operation and the path, which the message names already.
 func reason(err error) string {
 	var p *os.PathError
@@ -90,7 +100,10 @@ func reason(err error) string {
 func Guess(path string) (Role, error) {
 	text, err := readBounded(path)
 	if err != nil {
-		return "", Problems{{Origin: Origin{File: path}, Text: "cannot read it: " + reason(err)}}
+		return "", Problems{{Origin: Origin{File: path}, Text: "cannot read it: " + reason(err), Hint: readHint(err)}}
+	}
+	if !utf8.Valid(text) {
+		return "", Problems{{Origin: Origin{File: path}, Text: "not YAML: got bytes that are not UTF-8", Hint: "name a configuration file"}}
 	}
 	votes := map[Role]int{}
 	for _, line := range strings.Split(string(text), "\n") {

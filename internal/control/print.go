@@ -31,7 +31,11 @@ func (r *QueueReport) Print(w io.Writer, style Style) error {
 	p := &printer{Style: style}
 	p.queue(r.Queue, r.Now)
 	p.line()
-	p.flows(r.Flows)
+	unbalanced := unbalancedBug
+	if r.Damaged {
+		unbalanced = "what is missing is not counted yet: `ftfuse queue repair` or the next start does it"
+	}
+	p.flows(r.Flows, unbalanced)
 	return p.flush(w)
 }
 
@@ -39,7 +43,7 @@ func (p *printer) sender(s *SenderStatus, now time.Time) {
 	p.line()
 	p.mounts(s)
 	p.line()
-	p.flows(s.Flows)
+	p.flows(s.Flows, unbalancedBug)
 	p.line()
 	p.queue(s.Queue, now)
 	p.line()
@@ -93,7 +97,10 @@ func opens(list []OpenCount) string {
 	return strings.Join(parts, ", ")
 }
 
-func (p *printer) flows(flows []Flow) {
+const unbalancedBug = "these numbers do not add up, which is a mistake in ftfuse: please report it"
+
+// flows prints the accounts; unbalanced is what to say of one that does not add up.
+func (p *printer) flows(flows []Flow, unbalanced string) {
 	filtered := slices.ContainsFunc(flows, func(f Flow) bool { return f.Filtered != Count{} })
 	t := &table{head: []string{"RULE > TARGET", ">CAPTURED", ">DELIVERED", ">QUEUED"}}
 	if filtered {
@@ -115,7 +122,7 @@ func (p *printer) flows(flows []Flow) {
 			t.note(red, fmt.Sprintf("dropped, %s: %s", why, inWords(f.Dropped[why])))
 		}
 		if !f.Balanced() {
-			t.note(red, "these numbers do not add up, which is a mistake in ftfuse: please report it")
+			t.note(red, unbalanced)
 		}
 	}
 	if len(flows) == 0 {

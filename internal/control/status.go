@@ -108,10 +108,12 @@ type QueueStatus struct {
 
 // QueueReport is the queue with what is in it, also of a sender that does not run.
 type QueueReport struct {
-	Now   time.Time   `json:"now"`
-	Live  bool        `json:"live"` // told by the running sender
-	Queue QueueStatus `json:"queue"`
-	Flows []Flow      `json:"flows"`
+	Now  time.Time `json:"now"`
+	Live bool      `json:"live"` // told by the running sender
+	// Damaged: something in the queue does not verify, so the numbers need not add up before a repair has counted it.
+	Damaged bool        `json:"damaged"`
+	Queue   QueueStatus `json:"queue"`
+	Flows   []Flow      `json:"flows"`
 }
 
 // PeerStatus is a sender's connection to one target.
