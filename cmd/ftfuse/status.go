@@ -30,7 +30,8 @@ func newStatus(t *terminal) *cobra.Command {
 every rule and target, captured = delivered + queued + filtered + dropped
 holds at any moment.
 
-A number of bytes is followed by the number of records in them.`,
+A number of bytes is followed by the number of records in them, where the
+terminal is wide enough.`,
 		Example: `  ftfuse status
   ftfuse status --watch
   ftfuse status --json | jq '.sender.queue.bytes'`,
@@ -163,9 +164,14 @@ func printStatus(w io.Writer, raw json.RawMessage, style control.Style, asJSON b
 	return s.Print(w, style)
 }
 
-// fit cuts text to a window of so many lines, 0: any. Its beginning would else be the part that cannot be seen.
+// fit cuts text to a window of so many lines, 0: any. Its beginning would else be the part that cannot be seen. Empty
+// lines go first.
 func fit(text []byte, height int) []byte {
 	lines := bytes.SplitAfter(text, []byte("\n"))
+	if height >= 2 && len(lines) > height {
+		text = bytes.ReplaceAll(text, []byte("\n\n"), []byte("\n"))
+		lines = bytes.SplitAfter(text, []byte("\n"))
+	}
 	if height < 2 || len(lines) <= height { // the last one is what follows the last LF: nothing
 		return text
 	}

@@ -225,3 +225,18 @@ func TestHuman(t *testing.T) {
 		t.Errorf("humanFor: got %q, want %q", got, want)
 	}
 }
+
+func TestRecordsGiveWayToWhatWasDropped(t *testing.T) {
+	many := Count{123456789012, 987654321}
+	r := QueueReport{Flows: []Flow{{Rule: "default", Target: "default", Captured: many.Plus(many).Plus(many), Delivered: many, Queued: many,
+		Dropped: Drops{"expired": many}}}}
+	for width, want := range map[int]string{70: "115 GiB\n", 120: "115 GiB 988M\n"} {
+		var b bytes.Buffer
+		if err := r.Print(&b, Style{Width: width}); err != nil {
+			t.Fatal(err)
+		}
+		if row := "default > default "; !strings.Contains(b.String(), row) || !strings.Contains(b.String()[strings.Index(b.String(), row):], want) || strings.Contains(b.String(), "…") {
+			t.Errorf("%d columns: got %q, want the row of %s to end with %q, uncut", width, b.String(), row, want)
+		}
+	}
+}

@@ -99,8 +99,22 @@ func opens(list []OpenCount) string {
 
 const unbalancedBug = "these numbers do not add up, which is a mistake in ftfuse: please report it"
 
-// flows prints the accounts; unbalanced is what to say of one that does not add up.
+// flows prints the accounts; unbalanced is what to say of one that does not add up. Where the lines are too short for
+// everything, the numbers of records give way: what was dropped is on the right, and must be seen.
 func (p *printer) flows(flows []Flow, unbalanced string) {
+	t := flowTable(flows, unbalanced, count)
+	if p.Width > 0 && t.width() > p.Width {
+		t = flowTable(flows, unbalanced, func(c Count) cell {
+			if c == (Count{}) {
+				return count(c)
+			}
+			return cell{humanBytes(c.Bytes), noColour}
+		})
+	}
+	p.table(t)
+}
+
+func flowTable(flows []Flow, unbalanced string, count func(Count) cell) *table {
 	filtered := slices.ContainsFunc(flows, func(f Flow) bool { return f.Filtered != Count{} })
 	t := &table{head: []string{"RULE > TARGET", ">CAPTURED", ">DELIVERED", ">QUEUED"}}
 	if filtered {
@@ -128,7 +142,7 @@ func (p *printer) flows(flows []Flow, unbalanced string) {
 	if len(flows) == 0 {
 		t.note(dim, "nothing has been captured yet")
 	}
-	p.table(t)
+	return t
 }
 
 // count is bytes and records in one cell.

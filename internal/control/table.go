@@ -76,21 +76,35 @@ func cut(s string, n int) string {
 	return string(r[:n-1]) + "…"
 }
 
-func (p *printer) table(t *table) {
+// columns returns how wide each one is.
+func (t *table) columns() []int {
 	widths := make([]int, len(t.head))
-	right := make([]bool, len(t.head))
 	for i, h := range t.head {
-		h, right[i] = strings.CutPrefix(h, ">")
-		t.head[i] = h
-		widths[i] = utf8.RuneCountInString(h)
+		widths[i] = utf8.RuneCountInString(strings.TrimPrefix(h, ">"))
 		for _, row := range t.rows {
 			if len(row) > 1 || len(t.head) == 1 {
 				widths[i] = max(widths[i], utf8.RuneCountInString(row[i].text))
 			}
 		}
 	}
+	return widths
+}
+
+// width returns how long the lines of the columns are, two spaces between them.
+func (t *table) width() int {
+	sum := 2 * (len(t.head) - 1)
+	for _, w := range t.columns() {
+		sum += w
+	}
+	return sum
+}
+
+func (p *printer) table(t *table) {
+	widths := t.columns()
+	right := make([]bool, len(t.head))
 	head := make([]cell, len(t.head))
 	for i, h := range t.head {
+		h, right[i] = strings.CutPrefix(h, ">")
 		head[i] = cell{h, bold}
 	}
 	for _, row := range append([][]cell{head}, t.rows...) {
