@@ -20,7 +20,8 @@ import (
 )
 
 func newStatus(t *terminal) *cobra.Command {
-	var file, role string
+	var files []string
+	var role string
 	var asJSON bool
 	var watch time.Duration
 	c := &cobra.Command{
@@ -37,7 +38,7 @@ terminal is wide enough.`,
   ftfuse status --json | jq '.sender.queue.bytes'`,
 		Args: arguments(0, 0, ""),
 		RunE: func(c *cobra.Command, _ []string) error {
-			sockets, err := controlSockets(t, file, role)
+			sockets, err := controlSockets(t, files, role)
 			if err != nil {
 				return err
 			}
@@ -48,7 +49,7 @@ terminal is wide enough.`,
 			return repeat(c.Context(), t, watch, show)
 		},
 	}
-	c.Flags().StringVarP(&file, "config", "c", "", "configuration `FILE` that names the control socket")
+	c.Flags().StringArrayVarP(&files, "config", "c", nil, "configuration `FILE` that names the control socket; may be given twice")
 	roleFlag(c, &role)
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON, one object for each process")
 	c.Flags().DurationVarP(&watch, "watch", "w", 2*time.Second, "again and again, every `TIME`")
@@ -64,16 +65,22 @@ type socket struct {
 
 // controlSockets finds out whom to ask. A configuration with mistakes does not keep anybody from looking: the process
 // that runs has an older one, at the usual place.
-func controlSockets(t *terminal, file, role string) ([]socket, error) {
-	if file != "" {
-		list, err := configurations(t, []string{file}, role)
+func controlSockets(t *terminal, files []string, role string) ([]socket, error) {
+	var sockets []socket
+	if len(files) > 0 {
+		list, err := configurations(t, files, role)
 		if err != nil {
 			return nil, err
 		}
-		path, err := socketOf(list[0])
-		return []socket{{path, true}}, err
+		for _, c := range list {
+			path, err := socketOf(c)
+			if err != nil {
+				return nil, err
+			}
+			sockets = append(sockets, socket{path, true})
+		}
+		return sockets, nil
 	}
-	var sockets []socket
 	for _, r := range []config.Role{config.RoleSender, config.RoleReceiver} {
 		if role != "" && role != string(r) {
 			continue
