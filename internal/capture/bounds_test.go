@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"os"
 	"strings"
 	"testing"
@@ -237,5 +239,108 @@ func TestNoInotify(t *testing.T) {
 				t.Fatalf("got %q", got)
 			}
 		})
+	}
+}
+
+// A second process does not touch the folder, and fsync in a log that nobody syncs costs no memory.
+func TestOneProcessOneFolder(t *testing.T) {
+	dir := t.TempDir()
+	sink := newChain()
+	r := start(t, dir, sink, Recovery{}, func(o *Options) { o.SegmentSize = 4096 })
+	if _, err := New(Options{Dir: dir, Source: &record.Source{}}); err == nil {
+		t.Fatal("a second capture opened the same folder")
+	}
+	d := decision
+	d.Readback = 0
+	l, err := r.file(t, "a.log").OpenLog(d, "m", "a.log", &record.Writer{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 20 {
+		mustLog(t, l, strings.Repeat("x", 3000)+"\n")
+		sink.waitFor(t, "the line", func() bool { return len(sink.all()) == 3001*(i+1) })
+		r.Release(sink.chunks[len(sink.chunks)-1].Extents)
+	}
+	sink.waitFor(t, "deletion", func() bool { r.mu.RLock(); defer r.mu.RUnlock(); return len(r.segs) < 4 })
+	r.log.seal(false)
+	mustLog(t, l, "another segment\n")
+	r.log.mu.Lock()
+	defer r.log.mu.Unlock()
+	if n := len(r.log.unsynced); n > 5 {
+		t.Fatalf("%d segments wait for a sync", n)
+	}
+}
+
+// BenchmarkTurn is what the follower does in each millisecond with many open handles at which nothing happens.
+func BenchmarkTurn(b *testing.B) {
+	for _, n := range []struct{ hot, idle int }{{1000, 0}, {0, 5000}, {1000, 5000}} {
+		b.Run(fmt.Sprintf("hot=%d,idle=%d", n.hot, n.idle), func(b *testing.B) {
+			c, err := New(Options{Dir: b.TempDir(), Source: &record.Source{}, Sink: newChain(), MaxSpools: 10_000})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer c.Close()
+			if c.pass.watch, err = newWatcher(c.wakeUp); err != nil {
+				b.Fatal(err)
+			}
+			defer c.pass.watch.close()
+			f := c.lockFile(record.FileKey{Ino: 1})
+			f.below = func(int) (*os.File, error) { return nil, os.ErrNotExist }
+			f.mu.Unlock()
+			now, ctx := time.Now(), context.Background()
+			for i := range n.idle + n.hot {
+				if i == n.idle {
+					c.turn(ctx, now)
+					now = now.Add(time.Second)
+					c.turn(ctx, now)
+				}
+				if _, err := f.OpenSpool(decision, "m", "f", &record.Writer{}); err != nil {
+					b.Fatal(err)
+				}
+			}
+			c.turn(ctx, now)
+			if n.hot == 0 {
+				c.turn(ctx, now.Add(time.Second))
+			}
+			for b.Loop() {
+				c.turn(ctx, now)
+			}
+			b.ReportMetric(float64(len(c.pass.hot)), "hot")
+			b.ReportMetric(float64(len(c.pass.idle)), "idle")
+			began := time.Now()
+			c.tidy(now)
+			b.ReportMetric(float64(time.Since(began).Microseconds()), "us/tidy")
+		})
+	}
+}
+
+// A block that cannot be read is tried for a while, then given up and counted, and the rest goes on.
+func TestUnreadableBlockIsGivenUp(t *testing.T) {
+	sink := newChain()
+	c, err := New(Options{Dir: t.TempDir(), Source: &record.Source{}, Sink: sink, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	sink.store = c
+	r := &rig{Capture: c, sink: sink}
+	sp, err := r.file(t, "a.log").OpenSpool(decision, "m", "a.log", &record.Writer{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := kernel(t, sp)
+	mustWrite(t, w, "one\n")
+	now, ctx := time.Now(), context.Background()
+	c.turn(ctx, now)
+	tl := c.pass.hot[sp.r]
+	mustWrite(t, w, strings.Repeat("x", 99)+"\n")
+	for range maxFails + 1 { // as readRaw does when the disk says EIO
+		c.unreadable(sp.r, tl, 100, now, os.ErrInvalid)
+	}
+	tl.again = time.Time{}
+	mustWrite(t, w, "two\n")
+	c.turn(ctx, now.Add(time.Minute))
+	if got := string(sink.all()); got != "one\ntwo\n" || len(sink.gaps) != 1 || sink.gaps[0].Bytes != 100 || c.Usage().Damaged != 1 {
+		t.Fatalf("got %q and gaps %+v", got, sink.gaps)
 	}
 }

@@ -40,10 +40,11 @@ type Options struct {
 
 // Capture keeps the spools of one sender, for all its mounts.
 type Capture struct {
-	o   Options
-	log *wal
-	run uint64 // number of this process's life, upper half of all ids it gives
-	seq atomic.Uint64
+	o    Options
+	lock *os.File // keeps other processes out
+	log  *wal
+	run  uint64 // number of this process's life, upper half of all ids it gives
+	seq  atomic.Uint64
 
 	mu     sync.RWMutex // guards the maps; taken after File.mu and wal.mu, before raw.mu and segment.mu
 	raws   map[uint64]*raw
@@ -86,22 +87,41 @@ func New(o Options) (*Capture, error) {
 	if o.Stop == 0 {
 		o.Stop = 10 * time.Second
 	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
 	if o.Refresh == nil {
 		o.Refresh = func(w *record.Writer) *record.Writer { return w }
 	}
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open spool folder: %w", err)
 	}
-	run, err := nextRun(filepath.Join(o.Dir, "run"))
+	lock, err := lockDir(o.Dir)
 	if err != nil {
 		return nil, err
 	}
-	c := &Capture{o: o, run: run, raws: map[uint64]*raw{}, segs: map[uint64]*segment{}, files: map[record.FileKey]*File{},
+	run, err := nextRun(filepath.Join(o.Dir, "run"))
+	if err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	c := &Capture{o: o, lock: lock, run: run, raws: map[uint64]*raw{}, segs: map[uint64]*segment{}, files: map[record.FileKey]*File{},
 		registered: map[uint64]mark{}, lostAt: map[lostKey]int{}, follow: map[*File]bool{}, wake: make(chan struct{}, 1)}
 	c.log = &wal{dir: o.Dir, size: o.SegmentSize, newID: c.newID, added: c.addSegment}
 	c.views.dir = o.Dir
 	c.pass.init()
 	return c, nil
+}
+
+// lockDir keeps a second process out of the spool folder: its follower would register everything again.
+func lockDir(dir string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open spool folder: %w", err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return nil, errors.Join(fmt.Errorf("open spool folder %s: another process uses it: %w", dir, err), f.Close())
+	}
+	return f, nil
 }
 
 // nextRun counts this start of the process, before any id of it is used.
@@ -311,7 +331,7 @@ func (c *Capture) Close() error {
 	c.log.seal(true)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	err := c.views.end()
+	err := errors.Join(c.views.end(), c.lock.Close())
 	for _, r := range c.raws {
 		err = errors.Join(err, r.close())
 	}

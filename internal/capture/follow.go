@@ -41,6 +41,7 @@ type pass struct {
 	retry     time.Duration
 	untrimmed map[*File]bool   // views that hold what may go as soon as it is released
 	pressed   bool             // room is short: nothing is kept for readers
+	round     uint64           // of housekeeping
 	dropAt    time.Time        // when the queue is asked again for data to drop
 	graves    []uint64         // spools whose deletion may not be on disk yet
 	buried    time.Time        // when graves was empty last
@@ -58,6 +59,8 @@ type tail struct {
 	grown time.Time // when it last grew
 	asked time.Time // when the lease was last tried
 	fresh bool      // no byte seen yet: the writer may still exec
+	fails int       // reads that failed in a row
+	again time.Time // when the next may be tried
 }
 
 func (p *pass) init() {
@@ -182,15 +185,16 @@ func (c *Capture) heat(r *raw, now time.Time) {
 // readRaw feeds what has been appended. busy says that it stopped before the end, for others to have their turn.
 func (c *Capture) readRaw(ctx context.Context, r *raw, t *tail, now time.Time) (busy bool) {
 	released := r.released.Load() // before the size: what is there then is all
-	size, err := r.size()
-	if err != nil {
-		c.o.Logger.Error("spool cannot be looked at", "error", err)
+	if now.Before(t.again) {
 		return false
 	}
-	if r.seen < size {
-		if err := r.warm(); err != nil {
-			c.o.Logger.Error("spool cannot be opened", "error", err)
-		}
+	size, err := r.size()
+	if err == nil && r.seen < size {
+		err = r.warm()
+	}
+	if err != nil {
+		c.unreadable(r, t, 0, now, err)
+		return false
 	}
 	for n := 0; r.seen < size; n++ {
 		if c.stuck(ctx) {
@@ -199,11 +203,12 @@ func (c *Capture) readRaw(ctx context.Context, r *raw, t *tail, now time.Time) (
 		if n == perTurn {
 			return true
 		}
-		buf := c.pass.buf[:min(size-r.seen, window)]
+		buf := c.pass.buf[:min(size-r.seen, t.step())]
 		if err := r.readAt(buf, r.seen); err != nil {
-			c.o.Logger.Error("spool cannot be read", "error", err)
+			c.unreadable(r, t, len(buf), now, err)
 			return false
 		}
+		t.fails = 0
 		if t.fresh {
 			t.fresh = false
 			w := *c.o.Refresh(&r.meta.Writer)
@@ -223,6 +228,35 @@ func (c *Capture) readRaw(ctx context.Context, r *raw, t *tail, now time.Time) (
 		c.cool(r, t, now)
 	}
 	return false
+}
+
+// step returns how much is read at once: after a failure only a block, so that no more is given up than is bad.
+func (t *tail) step() int64 {
+	if t.fails > 0 {
+		return block
+	}
+	return window
+}
+
+// maxFails is how often a block is tried, once a second, before it is given up.
+const maxFails = 30
+
+// unreadable waits for a disk that fails, and in the end gives up n bytes, counted.
+func (c *Capture) unreadable(r *raw, t *tail, n int, now time.Time, err error) {
+	if t.fails == 0 {
+		c.o.Logger.Error("spool cannot be read", "error", err)
+	}
+	t.fails++
+	t.again = now.Add(time.Second)
+	if t.fails <= maxFails || n == 0 {
+		return
+	}
+	c.damaged(r.path, err)
+	c.hole(t.s, uint64(n))
+	r.free(r.seen, r.seen+int64(n))
+	r.mu.Lock()
+	r.seen += int64(n)
+	r.mu.Unlock()
 }
 
 // show lets readers of the file see what the spool holds.

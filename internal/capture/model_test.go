@@ -353,7 +353,7 @@ func (m *model) finishAll() {
 	}
 	entries, err := os.ReadDir(m.dir)
 	for _, e := range entries {
-		if !strings.HasPrefix(e.Name(), "views.") && e.Name() != "run" {
+		if !strings.HasPrefix(e.Name(), "views.") && e.Name() != "run" && e.Name() != "lock" {
 			m.t.Fatalf("left over: %s, %v", e.Name(), err)
 		}
 	}

@@ -294,6 +294,13 @@ func (s *segment) reclaim() (bool, error) {
 	return true, nil
 }
 
+// over reports whether the segment's data is deleted.
+func (s *segment) over() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.gone
+}
+
 // registered reports whether the follower has read everything and the queue has it.
 func (s *segment) registered() bool {
 	s.mu.Lock()

@@ -131,9 +131,8 @@ func (l *wal) rotate(need int) error {
 	if err != nil {
 		return err
 	}
-	if l.active != nil {
-		l.active.sealed.Store(true)
-	}
+	l.end()
+	l.unsynced = slices.DeleteFunc(l.unsynced, (*segment).over)
 	l.active = s
 	l.fresh = append(l.fresh, s)
 	l.added(s)
@@ -155,9 +154,14 @@ func (l *wal) seal(closing bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.closed = l.closed || closing
-	if l.active != nil {
-		l.active.sealed.Store(true)
-		l.active = nil
+	l.end()
+}
+
+// end seals the newest segment if there is one. Called with mu held.
+func (l *wal) end() {
+	if s := l.active; s != nil {
+		s.sealed.Store(true)
+		s.known, s.writers, l.active = nil, nil, nil
 	}
 }
 

@@ -1,0 +1,144 @@
+package capture
+
+import (
+	"errors"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"ftfuse/internal/record"
+)
+
+// usage is what the spools take. Written by the follower, read by anyone.
+type usage struct {
+	disk    atomic.Int64 // bytes on disk
+	base    atomic.Int64 // bytesIn when disk was measured
+	unseen  atomic.Int64 // bytes in spools that are not registered
+	spools  atomic.Int64
+	free    atomic.Int64 // bytes free on the file system
+	damaged atomic.Int64
+	open    atomic.Int64 // spools of open capture
+	refused atomic.Int64 // opens that found too many of those
+}
+
+// measure adds up what the spools take.
+func (c *Capture) measure(raws map[*raw]spans) {
+	base := c.bytesIn.Load()
+	var disk, unseen int64
+	c.pass.round++
+	for r := range raws {
+		size, err := c.measured(r)
+		r.mu.Lock()
+		if err == nil && !r.gone {
+			disk += headerSize + size - r.punched.len()
+			unseen += size - r.seen
+		}
+		grown := err == nil && size > r.seen
+		r.mu.Unlock()
+		if grown && c.pass.idle[r] != nil { // where there is no inotify, or it says nothing
+			c.heat(r, time.Now())
+		}
+	}
+	for _, s := range c.pass.segs {
+		s.mu.Lock()
+		unseen += s.pending
+		s.mu.Unlock()
+		disk += s.allocated()
+	}
+	c.use.disk.Store(disk)
+	c.use.base.Store(base)
+	c.use.unseen.Store(unseen)
+	c.use.spools.Store(int64(len(raws) + len(c.pass.segs)))
+}
+
+// measured returns the size of a spool; of those that rest, the kernel is asked for some each time.
+func (c *Capture) measured(r *raw) (int64, error) {
+	if p := &c.pass; p.hot[r] == nil && (p.idle[r] == nil || p.watch != nil && (r.id+p.round)%16 != 0) {
+		return r.seen, nil
+	}
+	return r.size()
+}
+
+// over returns how many bytes must go for the limits to hold.
+func (c *Capture) over() int64 {
+	var n int64
+	if c.o.MaxSize > 0 {
+		n = c.use.disk.Load() - c.o.MaxSize
+	}
+	if c.o.MinFree > 0 {
+		var st unix.Statfs_t
+		if err := unix.Statfs(c.o.Dir, &st); err == nil {
+			free := int64(st.Bavail) * st.Bsize
+			c.use.free.Store(free)
+			n = max(n, c.o.MinFree-free)
+		}
+	}
+	return n
+}
+
+// keepLimits lets the oldest data make room, after what is kept for readers has. Write capture with another policy
+// is refused before it comes so far.
+func (c *Capture) keepLimits(raws int) {
+	n := c.over()
+	before := c.pass.pressed
+	if c.pass.pressed = n > 0 || raws >= c.o.MaxSpools || c.nearlyFull(); c.pass.pressed && !before {
+		c.pressAll()
+		return
+	}
+	now := time.Now()
+	if n <= 0 || c.o.DropOldest == nil || now.Before(c.pass.dropAt) {
+		return
+	}
+	got, err := c.o.DropOldest(n)
+	if got == 0 {
+		c.pass.dropAt = now.Add(2 * time.Second) // looking through a queue that has nothing to drop costs time
+	}
+	if err != nil && !errors.Is(err, record.ErrClosed) {
+		c.o.Logger.Error("queue is full and its oldest data cannot be dropped", "over", n, "error", err)
+	} else if got > 0 {
+		c.o.Logger.Warn("queue is full: oldest data dropped", "bytes", got)
+	}
+}
+
+// nearlyFull reports whether the spools' file system has less than a sixteenth of its space left. What is kept only
+// for readers goes first, before data is dropped and before writers see ENOSPC.
+func (c *Capture) nearlyFull() bool {
+	var st unix.Statfs_t
+	return unix.Statfs(c.o.Dir, &st) == nil && st.Bavail < st.Blocks/16
+}
+
+// pressAll has every view give up what has been delivered.
+func (c *Capture) pressAll() {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	for _, f := range c.files {
+		c.pass.untrimmed[f] = true
+	}
+}
+
+// Usage is what status shows.
+type Usage struct {
+	Disk    int64 // bytes on disk
+	Unseen  int64 // bytes not registered with the queue
+	Spools  int64
+	Damaged int64 // things in the spool folder that did not verify
+	Refused int64 // opens that got no spool because there were MaxSpools
+}
+
+// Usage returns figures of the last housekeeping, at most 0.2 s old.
+func (c *Capture) Usage() Usage {
+	return Usage{c.use.disk.Load(), c.use.unseen.Load(), c.use.spools.Load(), c.use.damaged.Load(), c.use.refused.Load()}
+}
+
+func (s *segment) allocated() int64 {
+	var st unix.Stat_t
+	var n int64
+	for _, f := range []*os.File{s.data, s.idx} {
+		if f != nil && unix.Fstat(int(f.Fd()), &st) == nil {
+			n += st.Blocks * 512
+		}
+	}
+	return n
+}
