@@ -31,6 +31,9 @@ func (s *sender) status() control.Status {
 	for _, p := range s.uplinks {
 		st.Sender.Peers = append(st.Sender.Peers, s.peerStatus(p, now))
 	}
+	if use.Refused > 0 {
+		st.Trouble = append(st.Trouble, fmt.Sprintf("%d opens got write capture because there were too many spools: raise LimitNOFILE", use.Refused))
+	}
 	if use.Damaged > 0 {
 		st.Trouble = append(st.Trouble, fmt.Sprintf("%d damaged spools were set aside: look into the quarantine folder", use.Damaged))
 	}
