@@ -26,7 +26,8 @@ type Cursor struct {
 type delivered struct {
 	pos      uint64
 	s        summary
-	filtered bool // the destination does not want it
+	filtered bool   // the destination does not want it
+	about    *about // what its gap would be about; nil unless it was read to be dropped
 }
 
 // Cursor returns the cursor of a destination, the same for the same name. A new one begins at the oldest position
@@ -79,7 +80,7 @@ func (q *Queue) newCursor(name string) (*Cursor, error) {
 	}
 	for _, h := range holes {
 		if h.Last > start {
-			c.rec.addHole(h)
+			c.rec.addHole(h, q.unreadable())
 		}
 	}
 	q.mu.Lock()

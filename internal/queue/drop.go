@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -23,7 +24,7 @@ func (q *Queue) DropOldest(want int64, why record.Reason) (freed int64, err erro
 	}
 	q.mu.Unlock()
 	for freed < want && from <= last {
-		list, err := q.summaries(from, last, func(n int, bytes int64) bool { return n < dropSlice && freed+bytes < want })
+		list, err := q.droppable(from, last, func(n int, bytes int64) bool { return n < dropSlice && freed+bytes < want })
 		if err != nil || len(list) == 0 {
 			return freed, err
 		}
@@ -34,14 +35,29 @@ func (q *Queue) DropOldest(want int64, why record.Reason) (freed int64, err erro
 }
 
 // summaries reads entries while more says so; it is told how many there are and their held bytes.
-func (q *Queue) summaries(from, to uint64, more func(n int, bytes int64) bool) (list []delivered, err error) {
+func (q *Queue) summaries(from, to uint64, more func(n int, bytes int64) bool) ([]delivered, error) {
+	return q.look(from, to, false, more)
+}
+
+// droppable is summaries with what the gaps of the entries will be about.
+func (q *Queue) droppable(from, to uint64, more func(n int, bytes int64) bool) ([]delivered, error) {
+	return q.look(from, to, true, more)
+}
+
+func (q *Queue) look(from, to uint64, whole bool, more func(n int, bytes int64) bool) (list []delivered, err error) {
 	var bytes int64
 	err = q.scan(from, to, func(pos uint64, v []byte) bool {
 		s, err := readSummary(v)
 		if err != nil {
 			return true // a reader will find it and mend it
 		}
-		list = append(list, delivered{pos: pos, s: s})
+		d := delivered{pos: pos, s: s}
+		if whole {
+			if _, chunks, err := readEntry(v); err == nil {
+				d.about = aboutOf(chunks)
+			}
+		}
+		list = append(list, d)
 		bytes += int64(s.held)
 		return more(len(list), bytes)
 	})
@@ -84,9 +100,19 @@ func (c *Cursor) Drop(first, last uint64, why record.Reason) error {
 		return fmt.Errorf("drop %d..%d of cursor %q: want positions that Next has returned, at most %d: %w",
 			first, last, c.rec.Name, top, record.ErrRefused)
 	}
+	q.mu.Unlock()
+	list, err := q.droppable(first, last, func(n int, _ int64) bool { return n < dropSlice })
+	if err := ignoreDamage(err); err != nil {
+		return fmt.Errorf("drop %d..%d of cursor %q: %w", first, last, c.rec.Name, err)
+	}
+	q.mu.Lock()
 	for i := range c.known {
 		if p := c.known[i].pos; p >= first && p <= last {
-			c.drop(&c.known[i], why, first)
+			d := c.known[i]
+			if j, ok := slices.BinarySearchFunc(list, p, func(l delivered, p uint64) int { return cmp.Compare(l.pos, p) }); ok {
+				d.about = list[j].about
+			}
+			c.drop(&d, why, first)
 		}
 	}
 	if c.next > max(first, c.rec.Acked+1) {
@@ -109,7 +135,7 @@ func (c *Cursor) drop(d *delivered, why record.Reason, mergeFrom uint64) {
 	var parts []gapPart
 	if q.o.Wants(c.rec.Name, d.s.rule) {
 		c.rec.Dropped.add(d.s.rule, why, t)
-		parts = []gapPart{partOf(&d.s)}
+		parts = []gapPart{q.partOf(d)}
 	} else {
 		c.rec.Filtered.add(d.s.rule, t)
 	}
@@ -120,8 +146,12 @@ func (c *Cursor) drop(d *delivered, why record.Reason, mergeFrom uint64) {
 	c.poke()
 }
 
-func partOf(s *summary) gapPart {
-	p := gapPart{Own: s.own, First: s.first, Last: s.last, Tally: s.tally()}
+func (q *Queue) partOf(d *delivered) gapPart {
+	s := &d.s
+	p := gapPart{Own: s.own, First: s.first, Last: s.last, Tally: s.tally(), About: d.about}
+	if p.About == nil {
+		p.About = q.aboutSummary(s)
+	}
 	if !s.own {
 		p.Sender, p.Epoch = s.stream.Sender.String(), s.stream.Epoch
 	}
@@ -154,6 +184,7 @@ next:
 		for i := range l {
 			if o := &l[i]; o.Own == p.Own && o.Sender == p.Sender && o.Epoch == p.Epoch {
 				o.First, o.Last, o.Tally = min(o.First, p.First), max(o.Last, p.Last), o.Tally.plus(p.Tally)
+				o.About = o.About.with(p.About)
 				continue next
 			}
 		}
@@ -164,7 +195,7 @@ next:
 
 // addHole makes gaps of the positions that are missing from the chain, where the cursor has not passed them. Of a
 // hole in which it stands, the sequences that it has acknowledged are left out.
-func (c *cursorRec) addHole(h span) (added bool) {
+func (c *cursorRec) addHole(h span, a *about) (added bool) {
 	seqs := h.Seqs
 	if seqs[1] != 0 {
 		seqs[0] = max(seqs[0], c.Mark.Seq+1)
@@ -183,7 +214,7 @@ func (c *cursorRec) addHole(h span) (added bool) {
 		}
 		g := gapRec{First: p, Last: end, Reason: record.Damaged}
 		if seqs[1] != 0 && seqs[0] <= seqs[1] {
-			g.Parts = []gapPart{{Own: true, First: seqs[0], Last: seqs[1]}}
+			g.Parts = []gapPart{{Own: true, First: seqs[0], Last: seqs[1], About: a}}
 			seqs = [2]uint64{}
 		}
 		c.addGap(g, false, 0)
@@ -208,7 +239,7 @@ func (c *Cursor) expireAt(from uint64) (bool, error) {
 	if err != nil || len(list) == 0 || list[0].pos != from || !q.expired(from, &list[0].s) {
 		return false, ignoreDamage(err)
 	}
-	list, err = q.summaries(from, last, func(n int, _ int64) bool { return n < dropSlice })
+	list, err = q.droppable(from, last, func(n int, _ int64) bool { return n < dropSlice })
 	if err != nil {
 		return false, ignoreDamage(err)
 	}

@@ -166,7 +166,7 @@ func (q *Queue) addHoles(holes []span) error {
 		known := slices.ContainsFunc(q.rec.Holes, func(o span) bool { return o.First <= h.First && h.Last <= o.Last })
 		for _, c := range q.cursors {
 			c.loseKnown(h)
-			if c.rec.addHole(h) {
+			if c.rec.addHole(h, q.unreadable()) {
 				c.changed++
 				if c.next > h.First {
 					c.moveTo(c.rec.Acked + 1)
@@ -216,7 +216,7 @@ func (q *Queue) settleLost() {
 		for rule, was := range c.queued {
 			if lost := was.minus(queued[rule]); lost != (Tally{}) {
 				c.rec.Dropped.add(rule, record.Damaged, lost)
-				c.rec.tellGap(lost)
+				c.rec.tellGap(rule, lost)
 				c.queued[rule] = queued[rule]
 			}
 		}

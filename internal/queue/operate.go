@@ -121,7 +121,7 @@ func (q *Queue) purge(name string) error {
 	from, last := c.rec.Acked+1, q.last
 	q.mu.Unlock()
 	for first := from; from <= last; {
-		list, err := q.summaries(from, last, func(n int, _ int64) bool { return n < dropSlice })
+		list, err := q.droppable(from, last, func(n int, _ int64) bool { return n < dropSlice })
 		if err != nil || len(list) == 0 {
 			return err
 		}

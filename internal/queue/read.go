@@ -184,16 +184,23 @@ func (r *reading) gapAt(pos uint64) *gapRec {
 
 // addGap puts a run of dropped positions into the batch.
 func (r *reading) addGap(g *gapRec, pos uint64) {
-	own := *r.c.q.o.Source
-	own.Epoch = epochAt(pos, r.global, r.local)
+	q := r.c.q
 	for _, p := range g.Parts {
-		src := &own
-		if !p.Own {
-			m := markRec{Sender: p.Sender, Epoch: p.Epoch}
-			src = &record.Source{Stream: m.durable().Stream}
+		a := p.About
+		if a == nil {
+			a = q.unreadable()
+		}
+		src := *a.source
+		if p.Own {
+			if src.Host == "" { // found by a repair, which does not know it
+				src = *q.o.Source
+			}
+			src.Epoch = epochAt(pos, r.global, r.local)
+		} else {
+			src.Stream = markRec{Sender: p.Sender, Epoch: p.Epoch}.durable().Stream
 		}
 		r.batch.Chunks = append(r.batch.Chunks, record.Chunk{
-			Seq: p.Last, Source: src, File: &record.File{}, Writer: &record.Writer{},
+			Seq: p.Last, Source: &src, File: a.file, Writer: a.writer, Time: a.time,
 			Gap: &record.Gap{First: p.First, Reason: g.Reason, Bytes: p.Bytes, Records: p.Records},
 		})
 	}

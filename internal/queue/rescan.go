@@ -243,7 +243,7 @@ func (rv *recovery) reconcile() {
 		}
 		missed := len(q.cursors) == 0
 		for _, c := range q.cursors {
-			missed = c.rec.addHole(h) || missed
+			missed = c.rec.addHole(h, q.unreadable()) || missed
 		}
 		if missed {
 			rv.r.Lost += h.Last - h.First + 1
@@ -262,7 +262,7 @@ func (rv *recovery) reconcile() {
 		for rule, n := range q.rec.Captured {
 			if miss := n.minus(c.terms(rule)); miss != (Tally{}) {
 				c.rec.Dropped.add(rule, record.Damaged, miss)
-				c.rec.tellGap(miss)
+				c.rec.tellGap(rule, miss)
 				rv.mismatch()
 			}
 		}
@@ -277,11 +277,16 @@ func (rv *recovery) mismatch() {
 	}
 }
 
-// tellGap notes in the newest damaged gap how much is missing.
-func (c *cursorRec) tellGap(n Tally) {
+// tellGap notes in the newest damaged gap how much of a rule is missing.
+func (c *cursorRec) tellGap(rule string, n Tally) {
 	for i := len(c.Gaps) - 1; i >= 0; i-- {
 		if g := &c.Gaps[i]; g.Reason == record.Damaged && len(g.Parts) == 1 {
 			p := g.Parts[0]
+			if p.Tally == (Tally{}) {
+				p.About = p.About.ofRule(rule)
+			} else {
+				p.About = p.About.with(p.About.ofRule(rule))
+			}
 			p.Tally = p.Tally.plus(n)
 			g.Parts = []gapPart{p}
 			return

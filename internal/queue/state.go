@@ -126,6 +126,7 @@ type gapPart struct {
 	Epoch  uint64 `json:"epoch,omitempty"`  // of others
 	First  uint64 `json:"first"`
 	Last   uint64 `json:"last"`
+	About  *about `json:"about,omitempty"` // nil only in records of older versions
 	Tally
 }
 
