@@ -1,6 +1,7 @@
 package capture
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -13,9 +14,10 @@ import (
 
 var errNoRoom = fmt.Errorf("%w: %w", record.ErrFull, unix.ENOSPC)
 
-// room reports whether n more bytes fit in the limits. Between measurements it counts what came in.
+// room reports whether n more bytes fit in the limits. Only what has not been delivered counts: what is kept for readers
+// makes way.
 func (c *Capture) room(n int) bool {
-	if c.o.MaxSize > 0 && c.use.disk.Load()+c.bytesIn.Load()-c.use.base.Load()+int64(n) > c.o.MaxSize {
+	if c.o.MaxSize > 0 && c.o.Held()+c.use.unseen.Load()+c.pending.Load()+int64(n) > c.o.MaxSize {
 		return false
 	}
 	return c.o.MinFree == 0 || c.use.free.Load() >= c.o.MinFree
@@ -35,7 +37,7 @@ func (l *Log) write(p []byte, off int64, app bool, w *record.Writer, unique uint
 	}
 	switch l.d.WhenFull {
 	case record.DropNewest:
-		c.lose(l.h.meta.File, record.QueueFull, uint64(len(p)), 1)
+		c.lose(l.h.meta.File, record.QueueFull, uint64(len(p)), recordsIn(l.h.meta.File.Unit, p))
 		c.wakeUp()
 		return nil
 	case record.Local:
@@ -44,6 +46,14 @@ func (l *Log) write(p []byte, off int64, app bool, w *record.Writer, unique uint
 		return l.wait(p, off, app, w, unique)
 	}
 	return errNoRoom
+}
+
+// recordsIn returns how many records end in one write; a line without an end counts where it ends.
+func recordsIn(u record.Unit, p []byte) uint64 {
+	if u == record.Line {
+		return uint64(bytes.Count(p, []byte{'\n'}))
+	}
+	return 1
 }
 
 // wait tries until there is room or the rule's patience ends.

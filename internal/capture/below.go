@@ -284,7 +284,6 @@ func (c *Capture) take(f *File, h *logHandle, p []byte) error {
 		return err
 	}
 	f.logged = at
-	c.bytesIn.Add(int64(len(p)))
 	f.pick.Taken = int64(h.pos)
 	tail := p[max(0, len(p)-sumLen):]
 	f.pick.Sum, f.pick.SumLen = record.CRC(tail), int64(len(tail))

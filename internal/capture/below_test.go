@@ -124,7 +124,7 @@ func TestLocalIsPickedUpLater(t *testing.T) {
 		t.Fatal(err)
 	}
 	mustLog(t, l, "before\n")
-	r.use.base.Store(-2 << 30) // full until the next measurement
+	r.use.unseen.Store(2 << 30) // full until the next measurement
 	mustLog(t, l, "while full\n")
 	sink.waitFor(t, "both", func() bool { return len(sink.all()) == len("before\nwhile full\n") })
 	if got := readAll(t, f); got != "before\nwhile full\n" {

@@ -34,6 +34,10 @@ type Options struct {
 	Bury time.Duration // how often deletions are synced to disk, default 5 s
 	Stop time.Duration // how long the last registration may take when Run ends, default 10 s
 
+	// Disk brings spools to disk before they are registered, for a queue whose durability is disk.
+	Disk bool
+	// Held returns the payload bytes in the queue that some destination has not acknowledged. Nil: not counted.
+	Held func() int64
 	// DropOldest asks the queue to give up at least n bytes of its oldest data. It returns how many it gave up.
 	DropOldest func(n int64) (int64, error)
 }
@@ -61,7 +65,7 @@ type Capture struct {
 	registered map[uint64]mark // by handle: how far the queue has it; by segment: all of it
 
 	wake    chan struct{}
-	bytesIn atomic.Int64 // write capture, bytes
+	pending atomic.Int64 // bytes of the log that are not registered
 	use     usage
 	views   viewLog
 	pass    pass // the follower's own
@@ -90,6 +94,9 @@ func New(o Options) (*Capture, error) {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
+	if o.Held == nil {
+		o.Held = func() int64 { return 0 }
+	}
 	if o.Refresh == nil {
 		o.Refresh = func(w *record.Writer) *record.Writer { return w }
 	}
@@ -106,7 +113,7 @@ func New(o Options) (*Capture, error) {
 	}
 	c := &Capture{o: o, lock: lock, run: run, raws: map[uint64]*raw{}, segs: map[uint64]*segment{}, files: map[record.FileKey]*File{},
 		registered: map[uint64]mark{}, lostAt: map[lostKey]int{}, follow: map[*File]bool{}, wake: make(chan struct{}, 1)}
-	c.log = &wal{dir: o.Dir, size: o.SegmentSize, newID: c.newID, added: c.addSegment}
+	c.log = &wal{dir: o.Dir, size: o.SegmentSize, newID: c.newID, added: c.addSegment, total: &c.pending}
 	c.views.dir = o.Dir
 	c.pass.init()
 	return c, nil

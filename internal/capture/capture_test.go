@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -425,7 +426,7 @@ func TestWhenFull(t *testing.T) {
 		t.Run(c.policy.String(), func(t *testing.T) {
 			sink := newChain()
 			r := start(t, t.TempDir(), sink, Recovery{}, func(o *Options) { o.MaxSize = 1 })
-			r.use.disk.Store(2)
+			r.use.unseen.Store(2)
 			f := r.file(t, "a.log")
 			d := decision
 			d.WhenFull, d.Block = c.policy, 30*time.Millisecond
@@ -509,5 +510,40 @@ func mustLog(t *testing.T, l *Log, s string) {
 	t.Helper()
 	if _, err := l.Write([]byte(s), 0, true, false, &record.Writer{}, 0); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// What is kept only for readers is no reason to refuse a write, and a drop counts the lines that went.
+func TestPoliciesCountWhatIsNotDelivered(t *testing.T) {
+	sink := newChain()
+	held := int64(0)
+	r := start(t, t.TempDir(), sink, Recovery{}, func(o *Options) {
+		o.MaxSize, o.Held = 4096, func() int64 { return held }
+	})
+	f := r.file(t, "a.log")
+	d := decision
+	d.WhenFull = record.Refuse
+	l, err := f.OpenLog(d, "m", "a.log", &record.Writer{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 10 {
+		mustLog(t, l, strings.Repeat("x", 1023)+"\n")
+		sink.waitFor(t, "registration", func() bool { return len(sink.all()) == (i+1)*1024 })
+		sink.waitFor(t, "the account", func() bool { return r.pending.Load() == 0 })
+	}
+	held = 4096
+	if _, err := l.Write([]byte("y\n"), 0, true, false, &record.Writer{}, 0); !errors.Is(err, record.ErrFull) {
+		t.Fatalf("write with a full queue: %v, want ErrFull", err)
+	}
+	d.WhenFull = record.DropNewest
+	n, err := f.OpenLog(d, "m", "a.log", &record.Writer{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustLog(t, n, "one\ntwo\nthree\n")
+	sink.waitFor(t, "the gap", func() bool { sink.mu.Lock(); defer sink.mu.Unlock(); return len(sink.gaps) == 1 })
+	if g := sink.gaps[0]; g.Records != 3 || g.Bytes != 14 {
+		t.Fatalf("gap is %+v, want 3 records of 14 bytes", g)
 	}
 }

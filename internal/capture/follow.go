@@ -38,6 +38,7 @@ type pass struct {
 	ended     []*raw    // read to the end, which is not registered yet
 	watch     *watcher
 	tidied    time.Time
+	since     int64 // bytes registered since then
 	retry     time.Duration
 	untrimmed map[*File]bool   // views that hold what may go as soon as it is released
 	pressed   bool             // room is short: nothing is kept for readers
@@ -121,8 +122,8 @@ func (c *Capture) turn(ctx context.Context, now time.Time) (busy bool) {
 	c.flushStreams(now)
 	c.put(ctx)
 	c.settle(now)
-	if now.Sub(p.tidied) >= tidyEvery {
-		p.tidied = now
+	if now.Sub(p.tidied) >= tidyEvery || c.o.MaxSize > 0 && p.since > c.o.MaxSize/16 {
+		p.tidied, p.since = now, 0
 		c.tidy(now)
 	}
 	return busy

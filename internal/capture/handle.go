@@ -115,7 +115,6 @@ func (l *Log) append(p []byte, off int64, app bool, w *record.Writer, unique uin
 		return err
 	}
 	f.logged = at
-	f.c.bytesIn.Add(int64(len(p)))
 	f.view.put(off, int64(len(p)), e.Spool, e.Off)
 	f.modified = time.Now().UnixNano()
 	f.touch()

@@ -14,8 +14,7 @@ import (
 // usage is what the spools take. Written by the follower, read by anyone.
 type usage struct {
 	disk    atomic.Int64 // bytes on disk
-	base    atomic.Int64 // bytesIn when disk was measured
-	unseen  atomic.Int64 // bytes in spools that are not registered
+	unseen  atomic.Int64 // bytes of open capture that are not registered
 	spools  atomic.Int64
 	free    atomic.Int64 // bytes free on the file system
 	damaged atomic.Int64
@@ -25,7 +24,6 @@ type usage struct {
 
 // measure adds up what the spools take.
 func (c *Capture) measure(raws map[*raw]spans) {
-	base := c.bytesIn.Load()
 	var disk, unseen int64
 	c.pass.round++
 	for r := range raws {
@@ -42,13 +40,9 @@ func (c *Capture) measure(raws map[*raw]spans) {
 		}
 	}
 	for _, s := range c.pass.segs {
-		s.mu.Lock()
-		unseen += s.pending
-		s.mu.Unlock()
 		disk += s.allocated()
 	}
 	c.use.disk.Store(disk)
-	c.use.base.Store(base)
 	c.use.unseen.Store(unseen)
 	c.use.spools.Store(int64(len(raws) + len(c.pass.segs)))
 }
@@ -85,6 +79,7 @@ func (c *Capture) keepLimits(raws int) {
 	before := c.pass.pressed
 	if c.pass.pressed = n > 0 || raws >= c.o.MaxSpools || c.nearlyFull(); c.pass.pressed && !before {
 		c.pressAll()
+		c.pass.tidied = time.Time{} // at once: only what is over then must be dropped
 		return
 	}
 	now := time.Now()
@@ -92,6 +87,7 @@ func (c *Capture) keepLimits(raws int) {
 		return
 	}
 	got, err := c.o.DropOldest(n)
+	c.pass.dropAt = now.Add(100 * time.Millisecond) // what was dropped must be given back before it is counted again
 	if got == 0 {
 		c.pass.dropAt = now.Add(2 * time.Second) // looking through a queue that has nothing to drop costs time
 	}
@@ -129,7 +125,7 @@ type Usage struct {
 
 // Usage returns figures of the last housekeeping, at most 0.2 s old.
 func (c *Capture) Usage() Usage {
-	return Usage{c.use.disk.Load(), c.use.unseen.Load(), c.use.spools.Load(), c.use.damaged.Load(), c.use.refused.Load()}
+	return Usage{c.use.disk.Load(), c.use.unseen.Load() + max(c.pending.Load(), 0), c.use.spools.Load(), c.use.damaged.Load(), c.use.refused.Load()}
 }
 
 func (s *segment) allocated() int64 {

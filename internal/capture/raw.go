@@ -54,6 +54,22 @@ func (r *raw) size() (int64, error) {
 	return max(st.Size-headerSize, 0), nil
 }
 
+// firstData returns the data offset before which all blocks have been given back, 0 if that cannot be known.
+func (r *raw) firstData() (first int64) {
+	err := r.with(func(f *os.File) error {
+		off, err := unix.Seek(int(f.Fd()), headerSize, unix.SEEK_DATA)
+		first = max(off-headerSize, 0)
+		return err
+	})
+	if errors.Is(err, unix.ENXIO) { // nothing but a hole
+		first, err = r.size()
+	}
+	if err != nil {
+		return 0
+	}
+	return first
+}
+
 // with calls f with a descriptor of the spool, which may be closed meanwhile: then f is called again with one of its
 // own.
 func (r *raw) with(f func(*os.File) error) error {

@@ -134,7 +134,7 @@ func (c *Capture) adoptWrite(s *segment, st *stream, r row, p []byte) []byte {
 	next, end := st.next(), r.stream+uint64(r.length)
 	if !s.adopted {
 		s.mu.Lock()
-		s.pending -= int64(r.length)
+		s.owe(-int64(r.length))
 		s.mu.Unlock()
 	}
 	if end <= next {
@@ -150,7 +150,7 @@ func (c *Capture) adoptWrite(s *segment, st *stream, r row, p []byte) []byte {
 		p = p[next-r.stream:]
 	}
 	s.mu.Lock()
-	s.pending += int64(len(p))
+	s.owe(int64(len(p)))
 	s.mu.Unlock()
 	return p
 }

@@ -121,6 +121,7 @@ func (c *Capture) openSpools() ([]uint64, error) {
 		case "log":
 			var s *segment
 			if s, err = openSegment(c.o.Dir, id); err == nil {
+				s.total = &c.pending
 				c.segs[id] = s
 			}
 		case "idx":
@@ -204,8 +205,13 @@ func (c *Capture) adoptRaw(r *raw, held spans) {
 	r.seen = pos
 	f := c.fileOf(r.meta)
 	r.file = f
-	r.mapped = max(f.mapped[r.id], r.freed.prefix())
+	if mapped, saved := f.mapped[r.id]; saved {
+		r.mapped = mapped
+	} else { // made since the views were last saved: readers have seen all of it
+		r.mapped = r.firstData()
+	}
 	f.live = append(f.live, r)
+	f.look()
 	c.events = append(c.events, r)
 }
 

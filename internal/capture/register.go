@@ -16,7 +16,10 @@ func (c *Capture) put(ctx context.Context) {
 	had := len(p.batch)
 	for n := had; len(p.batch) > 0; {
 		n = min(n, len(p.batch))
-		err := c.o.Sink.Put(ctx, p.batch[:n])
+		err := c.secure(p.batch[:n])
+		if err == nil {
+			err = c.o.Sink.Put(ctx, p.batch[:n])
+		}
 		switch {
 		case err == nil:
 			c.account(p.batch[:n])
@@ -43,6 +46,34 @@ func (c *Capture) put(ctx context.Context) {
 	}
 	clear(p.batch[:had]) // what is gone is not kept in memory
 	p.bytes = 0
+}
+
+// secure brings what the chunks refer to to disk, if the queue answers for power loss: it must not refer to what may
+// be gone.
+func (c *Capture) secure(chunks []record.Chunk) error {
+	if !c.o.Disk {
+		return nil
+	}
+	raws, logs := map[*raw]bool{}, false
+	c.mu.RLock()
+	for i := range chunks {
+		for _, e := range chunks[i].Extents {
+			if r := c.raws[e.Spool]; r != nil {
+				raws[r] = true
+			} else {
+				logs = true
+			}
+		}
+	}
+	c.mu.RUnlock()
+	var err error
+	for r := range raws {
+		err = errors.Join(err, r.sync())
+	}
+	if logs {
+		err = errors.Join(err, c.log.sync())
+	}
+	return err
 }
 
 // refuse makes a gap of a chunk that the sink refuses for good, first with its file, then without. It reports
@@ -72,10 +103,11 @@ func (c *Capture) account(chunks []record.Chunk) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	for i := range chunks {
+		c.pass.since += int64(chunks[i].Len)
 		for _, e := range chunks[i].Extents {
 			if s := c.segs[e.Spool]; s != nil {
 				s.mu.Lock()
-				s.pending -= int64(e.Len)
+				s.owe(-int64(e.Len))
 				s.queued += int64(e.Len)
 				s.mu.Unlock()
 			}
@@ -111,7 +143,7 @@ func (c *Capture) setFree(extents []record.Extent, pending bool) {
 		} else if s := c.segs[e.Spool]; s != nil {
 			s.mu.Lock()
 			if pending {
-				s.pending -= int64(e.Len)
+				s.owe(-int64(e.Len))
 			} else {
 				s.queued -= int64(e.Len)
 			}

@@ -43,12 +43,13 @@ type segment struct {
 	drained bool                      // sealed, and every row seen
 	settled bool                      // all is registered: the maps are gone, the index is kept until all is released
 
-	mu      sync.Mutex // never held over a system call that waits for the disk: write(2) takes it
-	pending int64      // payload bytes written and not yet registered
-	queued  int64      // payload bytes registered and not yet released
-	views   int        // extents of files' views
-	noIndex bool       // the .idx is deleted: all is registered and released
-	gone    bool       // the .log is deleted
+	mu      sync.Mutex    // never held over a system call that waits for the disk: write(2) takes it
+	pending int64         // payload bytes written and not yet registered
+	total   *atomic.Int64 // the sum of all segments' pending
+	queued  int64         // payload bytes registered and not yet released
+	views   int           // extents of files' views
+	noIndex bool          // the .idx is deleted: all is registered and released
+	gone    bool          // the .log is deleted
 }
 
 // createSegment makes a segment with all its blocks allocated: a full disk is an error here and not a fault in a
@@ -135,6 +136,12 @@ func (s *segment) close() error {
 		}
 	}
 	return err
+}
+
+// owe adds to what is to be registered. Called with mu held.
+func (s *segment) owe(n int64) {
+	s.pending += n
+	s.total.Add(n)
 }
 
 // room reports whether a payload of n bytes and up to three rows (open, writer, write) fit.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -19,6 +20,7 @@ type wal struct {
 	dir   string
 	size  int // bytes of payload per segment
 	newID func() uint64
+	total *atomic.Int64  // bytes of all segments that are not registered
 	added func(*segment) // makes a new segment readable; called with mu held
 
 	mu       sync.Mutex // guards the newest segment and the list; held for one memory copy
@@ -62,7 +64,7 @@ func (l *wal) write(h *logHandle, p []byte, voff int64, w *record.Writer, unique
 	}
 	at := time.Now().UnixNano()
 	s.mu.Lock()
-	s.pending += int64(len(p))
+	s.owe(int64(len(p)))
 	s.mu.Unlock()
 	e := s.add(row{kind: rowWrite, writer: s.writers[w], handle: h.meta.ID, stream: h.pos, at: at, unique: unique, voff: voff}, p)
 	h.pos += uint64(len(p))
@@ -131,6 +133,7 @@ func (l *wal) rotate(need int) error {
 	if err != nil {
 		return err
 	}
+	s.total = l.total
 	l.end()
 	l.unsynced = slices.DeleteFunc(l.unsynced, (*segment).over)
 	l.active = s

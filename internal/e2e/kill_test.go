@@ -141,3 +141,32 @@ func (s *site) rss() int64 {
 	}
 	return resident * 4096
 }
+
+// Readers see after a kill what they saw before it, delivered or not.
+func TestReadersAfterKill(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	rnd := random(t)
+	s.startBoth()
+	want := map[string]string{}
+	for i := range 6 {
+		name := fmt.Sprintf("r%d.log", i)
+		if i%2 == 1 {
+			name = fmt.Sprintf("r%d.wc", i)
+		}
+		text := strings.Repeat(fmt.Sprintf("line of %s\n", name), 20000)
+		s.sh("cat " + s.write("text", text) + " >> " + name)
+		want[name] = text
+		time.Sleep(time.Duration(rnd.Intn(400)) * time.Millisecond)
+		s.sender.kill()
+		s.startSender()
+		for name, text := range want {
+			if got := s.sh("cat " + name); got != text {
+				t.Errorf("after kill %d %s reads %s, want %s", i, name, brief(got), brief(text))
+			}
+		}
+	}
+	for name, text := range want {
+		s.expect(name, text)
+	}
+}

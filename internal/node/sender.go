@@ -126,7 +126,8 @@ func (s *sender) openCustody() error {
 	s.capture, err = capture.New(capture.Options{
 		Dir: cfg.SpoolDir, Source: s.source, Sink: queueSink{s}, Refresh: s.ident.Refresh,
 		Logger: s.log.With("part", "capture"), MaxSize: int64(cfg.Queue.MaxSize), MinFree: int64(cfg.Queue.MinFree),
-		DropOldest: s.dropOldest, SegmentSize: int(min(cfg.Queue.SegmentSize/4, 16<<20)),
+		DropOldest: s.dropOldest, Held: func() int64 { return s.queue.Held() }, Disk: cfg.Queue.Durability == "disk",
+		SegmentSize: int(min(cfg.Queue.SegmentSize/4, 16<<20)),
 	})
 	if err != nil {
 		return err
