@@ -39,6 +39,12 @@ func openDatabase(o *Options, path string, mode openMode) (d *database, err erro
 	if err != nil {
 		return nil, fmt.Errorf("open database %s: %w", path, err)
 	}
+	if (mode == openExisting || mode == openReading) && !o.inspects {
+		if err := checkJournals(stor, o.whole); err != nil {
+			stor.Close()
+			return nil, fmt.Errorf("open database %s: %w", path, err)
+		}
+	}
 	if mode == openReading {
 		stor = oneJournal{stor}
 	}

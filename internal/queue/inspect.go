@@ -36,6 +36,7 @@ func inspect(dir string) (*inspection, error) {
 	if err != nil {
 		return nil, err
 	}
+	o.inspects = true
 	o.Storage = func(path string) (storage.Storage, error) { return storage.OpenFile(path, true) }
 	q := &Queue{o: o, log: o.Logger, cursors: make(map[string]*Cursor), marks: make(map[record.Stream]record.Durable)}
 	if q.lock, err = lockDir(dir); err != nil {
@@ -119,6 +120,9 @@ func (in *inspection) each(progress Progress, f func(pos uint64, v []byte) error
 		if i+1 < len(q.segs) {
 			end = q.segs[i+1].first - 1
 		}
+		if err := in.journals(s); err != nil {
+			in.problem("%s: %v", filepath.Base(s.dir), err)
+		}
 		expect := s.first
 		var ferr error
 		err := s.scan(s.first, end, func(pos uint64, v []byte) bool {
@@ -146,9 +150,22 @@ func (in *inspection) each(progress Progress, f func(pos uint64, v []byte) error
 	return nil
 }
 
-// known says whether a hole has been counted before.
+func (in *inspection) journals(s *segment) error {
+	stor, err := in.q.o.Storage(s.dir)
+	if err != nil {
+		return err
+	}
+	defer stor.Close()
+	return checkJournals(stor, in.q.rec.Clean)
+}
+
+// known says whether a hole has been counted before, or no cursor needs what was there.
 func (in *inspection) known(from, to uint64) bool {
-	return slices.ContainsFunc(in.q.rec.Holes, func(h span) bool { return h.First <= from && to <= h.Last })
+	needed := len(in.q.cursors) == 0
+	for _, c := range in.q.cursors {
+		needed = needed || !c.rec.passedThrough(from, to)
+	}
+	return !needed || slices.ContainsFunc(in.q.rec.Holes, func(h span) bool { return h.First <= from && to <= h.Last })
 }
 
 // Status returns the books of a stopped queue, and what seems wrong. It reads the summaries of all entries. On a

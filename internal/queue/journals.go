@@ -3,11 +3,16 @@ package queue
 import (
 	"bytes"
 	"cmp"
+	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 
 	"github.com/syndtr/goleveldb/leveldb/storage"
+	"github.com/syndtr/goleveldb/leveldb/util"
+
+	"ftfuse/internal/record"
 )
 
 // journalBlock is goleveldb's journal.blockSize: what begins in a new block does not depend on what lies before.
@@ -86,4 +91,68 @@ func (j *joined) Close() (err error) {
 		err = errors.Join(err, f.Close())
 	}
 	return err
+}
+
+// checkJournals reads the journals of a database. goleveldb passes over what does not verify in them and removes
+// them then, and nobody would have anything left to look into.
+func checkJournals(stor storage.Storage, whole bool) error {
+	list, err := stor.List(storage.TypeJournal)
+	if err != nil {
+		return err
+	}
+	for _, fd := range list {
+		if err := checkJournal(stor, fd, whole); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkJournal finds damage before a record that verifies. What does not verify at the end is what a loss of power or a full disk
+// leaves, and no damage unless the journal must be whole.
+func checkJournal(stor storage.Storage, fd storage.FileDesc, whole bool) error {
+	r, err := stor.Open(fd)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	block := make([]byte, journalBlock)
+	bad := int64(-1)
+	for at := int64(0); ; at += journalBlock {
+		n, err := io.ReadFull(r, block)
+		if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+			return err
+		}
+		sound := checkBlock(block[:n], at, &bad)
+		if bad >= 0 && (sound || whole) {
+			return fmt.Errorf("journal %06d: got no sound record at byte %d: %w", fd.Num, bad, record.ErrCorrupt)
+		}
+		if n < journalBlock {
+			return nil
+		}
+	}
+}
+
+// checkBlock sets bad, if it is -1, to where a block that begins at byte at of its journal is first damaged, and says
+// whether anything sound follows bad. A piece of a record is 4 bytes of checksum, 2 of length, 1 of type, little
+// endian, and the bytes (goleveldb's leveldb/journal); a block's last 6 bytes hold none.
+func checkBlock(b []byte, at int64, bad *int64) (sound bool) {
+	for off := 0; off+7 <= len(b); {
+		end := off + 7 + int(binary.LittleEndian.Uint16(b[off+4:]))
+		if kind := b[off+6]; kind < 1 || kind > 4 || end > len(b) {
+			if *bad < 0 {
+				*bad = at + int64(off)
+			}
+			return false
+		}
+		if util.NewCRC(b[off+6:end]).Value() == binary.LittleEndian.Uint32(b[off:]) {
+			if *bad >= 0 {
+				return true
+			}
+		} else if *bad < 0 {
+			*bad = at + int64(off)
+		}
+		off = end
+	}
+	return false
 }

@@ -60,6 +60,9 @@ type Options struct {
 	Now     func() time.Time     // wall clock; time.Now
 	Uptime  func() time.Duration // a clock that is never set; time since Open
 	Logger  *slog.Logger         // slog.Default
+
+	whole    bool // during an open after an orderly close: the journals have no torn ends
+	inspects bool // what can be read is read, and what cannot is told: see inspection
 }
 
 func (o Options) filled() (Options, error) {

@@ -146,6 +146,7 @@ func (q *Queue) recoverAll() (*Recovery, error) {
 		return nil, err
 	}
 	rv := &recovery{q: q, r: &Recovery{q: q}}
+	defer func() { q.o.whole = false }()
 	if err := rv.loadMeta(); err != nil {
 		return nil, err
 	}
@@ -198,6 +199,7 @@ func (rv *recovery) loadMeta() error {
 	}
 	var bad error
 	rv.recs, bad, err = q.meta.load()
+	q.o.whole = rv.recs.queue.Clean
 	if err == nil && bad == nil {
 		return nil
 	}
