@@ -166,15 +166,15 @@ func statuses() map[string]Status {
 		Queue: QueueStatus{Bytes: 7 << 30, MaxSize: 8 << 30, DiskFree: 40 << 30, MinFree: 512 << 20, Oldest: ago(200 * time.Second), Epoch: 3, State: "ok"},
 		Peers: []PeerStatus{
 			{Target: "default", Address: "logs.example.net:24747", State: "connected", Since: ago(3 * time.Hour), RTT: 420 * time.Microsecond,
-				InFlight: 1 << 20, ByteRate: 12.3e6, Reconnects: 4, Error: "read: connection reset\x1b[2J by peer", ErrorAt: ago(3 * time.Hour)},
+				InFlight: 1 << 20, ByteRate: 12.3e6, Sent: Count{9 << 30, 7654321}, Acked: Count{9<<30 - 1<<20, 7650000}, Reconnects: 4, Error: "read: connection reset\x1b[2J by peer", ErrorAt: ago(3 * time.Hour)},
 		},
 	}
 	receiver.Receiver = &ReceiverStatus{
 		Listen: []string{"127.0.0.1:24747"}, Memory: 3 << 20, Limit: 256 << 20, Refused: map[string]uint64{"too_many": 12, "slow": 1, "clone": 0},
-		Peers: []SourceStatus{{Host: "web1.example.net", Address: "10.0.0.7:51234", State: "connected", Since: ago(time.Minute), Received: 5e9, ByteRate: 4e5,
+		Peers: []SourceStatus{{Host: "web1.example.net", Address: "10.0.0.7:51234", State: "connected", Since: ago(time.Minute), Received: Count{5e9, 4e7}, Duplicates: Count{3 << 20, 1}, ByteRate: 4e5,
 			Error: "put to output files: no space left on device\nput to output json: no space left on device"}},
 		Outputs: []OutputStatus{{Name: "files", Base: "/var/log/ftfuse-received", Files: 12, Written: Count{5e9, 4e7}, FileBytes: 5e9,
-			Gaps: 3, Missing: 1500, Unowned: 77, Uncertain: 5, Error: "write: no space left on device", ErrorAt: ago(5 * time.Second)}},
+			Gaps: 3, Missing: Drops{"queue_full": {1500, 15}, "expired": {1, 1}}, Unowned: 77, Uncertain: 5, Error: "write: no space left on device", ErrorAt: ago(5 * time.Second)}},
 	}
 	fresh.Sender = &SenderStatus{Queue: QueueStatus{State: "ok"}}
 	empty := head("receiver")

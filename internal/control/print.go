@@ -190,6 +190,9 @@ func (p *printer) peers(peers []PeerStatus, now time.Time) {
 		}
 		t.add(cell{r.Target, noColour}, state(r.State), cell{since(now, r.Since), noColour}, cell{rtt, noColour},
 			cell{humanBytes(uint64(r.ByteRate)) + "/s", noColour}, cell{humanBytes(r.InFlight), noColour}, cell{plain(r.Address), noColour})
+		if r.Sent != (Count{}) {
+			t.note(dim, fmt.Sprintf("sent %s; acknowledged %s", inWords(r.Sent), inWords(r.Acked)))
+		}
 		if r.Reconnects > 0 {
 			t.note(dim, fmt.Sprintf("connected %s times", humanCount(r.Reconnects+1)))
 		}
@@ -214,9 +217,9 @@ func (p *printer) receiver(s *ReceiverStatus, now time.Time) {
 	t := &table{head: []string{"SENDER", "STATE", ">FOR", ">RATE", ">RECEIVED", "ADDRESS"}}
 	for _, r := range s.Peers {
 		t.add(cell{plain(r.Host), noColour}, state(r.State), cell{since(now, r.Since), noColour},
-			cell{humanBytes(uint64(r.ByteRate)) + "/s", noColour}, cell{humanBytes(r.Received), noColour}, cell{plain(r.Address), noColour})
-		if r.Duplicates > 0 {
-			t.note(dim, "sent again after a broken connection, not written again: "+humanBytes(r.Duplicates))
+			cell{humanBytes(uint64(r.ByteRate)) + "/s", noColour}, count(r.Received), cell{plain(r.Address), noColour})
+		if r.Duplicates != (Count{}) {
+			t.note(dim, "sent again after a broken connection, not written again: "+inWords(r.Duplicates))
 		}
 		if r.Error != "" {
 			t.note(red, "not written yet, tried again: "+oneLine(r.Error))
@@ -239,8 +242,8 @@ func (p *printer) outputs(outputs []OutputStatus, now time.Time) {
 		}
 		t.add(cell{o.Name, noColour}, count(o.Written), cell{humanBytes(o.FileBytes), noColour},
 			cell{fmt.Sprint(o.Files), noColour}, gaps, cell{plain(o.Base), noColour})
-		if o.Gaps > 0 {
-			t.note(red, "never coming: "+humanBytes(o.Missing)+"; `ftfuse status` of the senders says why")
+		for _, why := range slices.Sorted(maps.Keys(o.Missing)) {
+			t.note(red, fmt.Sprintf("never coming, %s: %s", plain(why), inWords(o.Missing[why])))
 		}
 		if o.Unowned > 0 {
 			t.note(yellow, "somebody else wrote "+humanBytes(o.Unowned)+" into these files")

@@ -125,9 +125,10 @@ type PeerStatus struct {
 	RTT        time.Duration `json:"rtt_ns"`    // of the last PING; 0: none was needed yet
 	Window     uint64        `json:"window"`    // bytes that may be unacknowledged
 	InFlight   uint64        `json:"in_flight"` // bytes that are
-	Sent       uint64        `json:"sent_bytes"`
-	Acked      uint64        `json:"acked_bytes"`
+	Sent       Count         `json:"sent"`      // since the start of the process, what was sent again included
+	Acked      Count         `json:"acked"`
 	ByteRate   float64       `json:"bytes_per_second"` // acknowledged, since the last look
+	RecordRate float64       `json:"records_per_second"`
 	Reconnects uint64        `json:"reconnects"`
 	Error      string        `json:"error,omitempty"` // the last one
 	ErrorAt    time.Time     `json:"error_at,omitzero"`
@@ -151,11 +152,12 @@ type SourceStatus struct {
 	State      string    `json:"state"`
 	Since      time.Time `json:"since"`
 	Epoch      uint64    `json:"epoch"`
-	Received   uint64    `json:"received_bytes"`
-	Stored     uint64    `json:"stored_bytes"`     // of those, written
-	Duplicates uint64    `json:"duplicate_bytes"`  // of those, not written since they had been already
+	Received   Count     `json:"received"`
+	Stored     Count     `json:"stored"`           // of those, written
+	Duplicates Count     `json:"duplicates"`       // of those, not written since they had been already
 	ByteRate   float64   `json:"bytes_per_second"` // received, since the last look
-	Error      string    `json:"error,omitempty"`  // of the outputs, as long as it lasts
+	RecordRate float64   `json:"records_per_second"`
+	Error      string    `json:"error,omitempty"` // of the outputs, as long as it lasts
 }
 
 // OutputStatus is one output of a receiver.
@@ -167,7 +169,7 @@ type OutputStatus struct {
 	FileBytes  uint64    `json:"file_bytes"` // bytes written to files: more than Written.Bytes with a template
 	Duplicates uint64    `json:"duplicates"` // chunks that were in the files already
 	Gaps       uint64    `json:"gaps"`       // how often senders said that something will never come
-	Missing    uint64    `json:"missing"`    // bytes that will not
+	Missing    Drops     `json:"missing"`    // what will not, by the sender's reason
 	Unowned    uint64    `json:"unowned"`    // bytes of somebody else found in our files
 	Uncertain  uint64    `json:"uncertain"`  // bytes that may be in the files twice
 	Error      string    `json:"error,omitempty"`

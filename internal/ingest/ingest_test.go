@@ -29,7 +29,7 @@ func TestStoresThenAcknowledges(t *testing.T) {
 	p.acked(20)
 	out.holds(t, stream(1), 1, 200, 100)
 	st := s.Status()
-	if st.Batches != 20 || st.Chunks != 200 || st.Bytes != 20000 || st.StoredChunks != 200 || st.StoredBytes != 20000 || st.DuplicateChunks != 0 || st.WireBytes == 0 {
+	if st.Batches != 20 || st.Chunks != 200 || st.Bytes != 20000 || st.StoredChunks != 200 || st.Records != 200 || st.StoredRecords != 200 || st.StoredBytes != 20000 || st.DuplicateChunks != 0 || st.WireBytes == 0 {
 		t.Errorf("got %+v", st.Flow)
 	}
 	if len(st.Peers) != 1 || st.Peers[0].Acked != 20 || st.Peers[0].Host != "h" || st.Peers[0].StoredBytes != 20000 || st.Connections != 1 {
@@ -48,7 +48,7 @@ func TestDropsWhatIsKnown(t *testing.T) {
 	p.acked(4)
 	out.holds(t, stream(1), 1, 9, 10)
 	out.holds(t, stream(2), 1, 2, 10)
-	if st := s.Status(); st.DuplicateChunks != 3+7+1 || st.DuplicateBytes != 110 || st.StoredChunks != 11 {
+	if st := s.Status(); st.DuplicateChunks != 3+7+1 || st.DuplicateBytes != 110 || st.DuplicateRecords != st.DuplicateChunks || st.StoredChunks != 11 {
 		t.Errorf("got %+v, want 11 duplicates, 11 stored", st.Flow)
 	}
 	p.nc.Close()

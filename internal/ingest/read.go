@@ -17,6 +17,7 @@ type item struct {
 	chunks  []record.Chunk
 	body    int // bytes, counted against the credit
 	payload uint64
+	records uint64
 	cost    int64 // bytes of memory, given back by release
 	frame   *buffer
 	scratch *buffer // decompressed; nil if the frame was not compressed
@@ -204,11 +205,13 @@ func (c *conn) fill(d *wire.Decoder, it *item, h wire.BatchHeader, size int) err
 			return refuse(BadSum, wire.BadData, it.number, "batch %d: %v", it.number, sumError(ch, sum))
 		}
 		it.payload += uint64(ch.Len)
+		it.records += uint64(ch.Records)
 	}
 	for _, f := range []*flow{&c.flow, &c.s.stats.flow} {
 		f.batches.Add(1)
 		f.chunks.Add(uint64(len(it.chunks)))
 		f.bytes.Add(it.payload)
+		f.records.Add(it.records)
 		f.wireBytes.Add(uint64(size) + 4)
 	}
 	return nil

@@ -53,11 +53,11 @@ func refuse(reason Reason, code wire.Code, number uint64, format string, args ..
 
 // flow counts what came, of one peer or of all.
 type flow struct {
-	batches, chunks, bytes          atomic.Uint64 // received and decoded; bytes of payload
-	duplicateChunks, duplicateBytes atomic.Uint64 // of those, known already
-	storedChunks, storedBytes       atomic.Uint64 // of those, taken by the output
-	failures                        atomic.Uint64 // attempts to store that failed and were tried again
-	wireBytes                       atomic.Uint64 // BATCH frames, as they came
+	batches, chunks, bytes, records                   atomic.Uint64 // received and decoded; bytes of payload
+	duplicateChunks, duplicateBytes, duplicateRecords atomic.Uint64 // of those, known already
+	storedChunks, storedBytes, storedRecords          atomic.Uint64 // of those, taken by the output
+	failures                                          atomic.Uint64 // attempts to store that failed and were tried again
+	wireBytes                                         atomic.Uint64 // BATCH frames, as they came
 }
 
 type counters struct {
@@ -68,18 +68,18 @@ type counters struct {
 
 // Flow is a snapshot of counters since the start of the server, or of the connection.
 type Flow struct {
-	Batches, Chunks, Bytes          uint64 // received; bytes are payload
-	DuplicateChunks, DuplicateBytes uint64 // of those, known already and dropped
-	StoredChunks, StoredBytes       uint64 // of those, handed on
-	Failures                        uint64 // attempts to hand on that failed
-	WireBytes                       uint64 // bytes of frames
+	Batches, Chunks, Bytes, Records                   uint64 // received; bytes are payload
+	DuplicateChunks, DuplicateBytes, DuplicateRecords uint64 // of those, known already and dropped
+	StoredChunks, StoredBytes, StoredRecords          uint64 // of those, handed on
+	Failures                                          uint64 // attempts to hand on that failed
+	WireBytes                                         uint64 // bytes of frames
 }
 
 func (f *flow) snapshot() Flow {
 	return Flow{
-		Batches: f.batches.Load(), Chunks: f.chunks.Load(), Bytes: f.bytes.Load(),
-		DuplicateChunks: f.duplicateChunks.Load(), DuplicateBytes: f.duplicateBytes.Load(),
-		StoredChunks: f.storedChunks.Load(), StoredBytes: f.storedBytes.Load(),
+		Batches: f.batches.Load(), Chunks: f.chunks.Load(), Bytes: f.bytes.Load(), Records: f.records.Load(),
+		DuplicateChunks: f.duplicateChunks.Load(), DuplicateBytes: f.duplicateBytes.Load(), DuplicateRecords: f.duplicateRecords.Load(),
+		StoredChunks: f.storedChunks.Load(), StoredBytes: f.storedBytes.Load(), StoredRecords: f.storedRecords.Load(),
 		Failures: f.failures.Load(), WireBytes: f.wireBytes.Load(),
 	}
 }

@@ -132,7 +132,7 @@ func (c *conn) pause(d time.Duration) bool {
 }
 
 // drops counts what the marks cover.
-type drops struct{ chunks, bytes uint64 }
+type drops struct{ chunks, bytes, records uint64 }
 
 // fresh moves the chunks that no mark covers to the front and returns them; the others are counted in d. What it
 // cuts off is not needed again: marks only grow.
@@ -154,6 +154,7 @@ func (c *conn) fresh(chunks []record.Chunk, d *drops) []record.Chunk {
 		if ch.Seq <= *mark {
 			d.chunks++
 			d.bytes += uint64(ch.Len)
+			d.records += uint64(ch.Records)
 			continue
 		}
 		*mark = ch.Seq
@@ -166,15 +167,18 @@ func (c *conn) fresh(chunks []record.Chunk, d *drops) []record.Chunk {
 }
 
 func (c *conn) stored(fresh []record.Chunk, d drops) {
-	var bytes uint64
+	var bytes, records uint64
 	for i := range fresh {
 		bytes += uint64(fresh[i].Len)
+		records += uint64(fresh[i].Records)
 	}
 	for _, f := range []*flow{&c.flow, &c.s.stats.flow} {
 		f.storedChunks.Add(uint64(len(fresh)))
 		f.storedBytes.Add(bytes)
+		f.storedRecords.Add(records)
 		f.duplicateChunks.Add(d.chunks)
 		f.duplicateBytes.Add(d.bytes)
+		f.duplicateRecords.Add(d.records)
 	}
 	if c.trouble.Swap(nil) != nil {
 		c.log.recovered()

@@ -74,8 +74,9 @@ func (s *sender) queueStatus(q queue.Stats) control.QueueStatus {
 func (s *sender) peerStatus(p peer, now time.Time) control.PeerStatus {
 	u := p.up.Status()
 	return control.PeerStatus{Target: p.target.Name, Address: p.target.Address, State: u.State.String(), Since: u.Since, RTT: u.RTT,
-		Window: uint64(p.target.Window), InFlight: uint64(max(u.Bytes, 0)), Sent: u.SentBytes, Acked: u.AckedBytes,
-		ByteRate: s.rates.of(p.target.Name, u.AckedBytes, now), Reconnects: max(u.Connects, 1) - 1, Error: u.LastError, ErrorAt: u.LastErrorAt}
+		Window: uint64(p.target.Window), InFlight: uint64(max(u.Bytes, 0)), Sent: control.Count{Bytes: u.SentBytes, Records: u.SentRecords}, Acked: control.Count{Bytes: u.AckedBytes, Records: u.AckedRecords},
+		ByteRate: s.rates.of(p.target.Name, u.AckedBytes, now), RecordRate: s.rates.of(p.target.Name+" records", u.AckedRecords, now),
+		Reconnects: max(u.Connects, 1) - 1, Error: u.LastError, ErrorAt: u.LastErrorAt}
 }
 
 // flows turns the queue's rows into what status shows.
@@ -172,14 +173,21 @@ func (r *receiver) status() control.Status {
 			st.Receiver.Memory += p.Bytes - done
 		}
 		st.Receiver.Peers = append(st.Receiver.Peers, control.SourceStatus{Sender: p.Sender.String(), Host: p.Host, Address: p.Address,
-			State: "connected", Since: p.Since, Epoch: p.Epoch, Received: p.Bytes, Stored: p.StoredBytes,
-			Duplicates: p.DuplicateBytes, ByteRate: r.rates.of(key, p.Bytes, now), Error: p.LastError})
+			State: "connected", Since: p.Since, Epoch: p.Epoch,
+			Received: control.Count{Bytes: p.Bytes, Records: p.Records}, Stored: control.Count{Bytes: p.StoredBytes, Records: p.StoredRecords},
+			Duplicates: control.Count{Bytes: p.DuplicateBytes, Records: p.DuplicateRecords},
+			ByteRate:   r.rates.of(key, p.Bytes, now), RecordRate: r.rates.of(key+" records", p.Records, now), Error: p.LastError})
 	}
 	for i, o := range r.outputs {
 		x := o.Stats()
+		gaps, missing := uint64(0), control.Drops{}
+		for why, m := range x.Missing {
+			gaps += uint64(m.Gaps)
+			missing[why] = control.Count{Bytes: uint64(m.Bytes), Records: uint64(m.Records)}
+		}
 		st.Receiver.Outputs = append(st.Receiver.Outputs, control.OutputStatus{Name: r.cfg.Outputs[i].Name, Base: r.cfg.Outputs[i].Base,
 			Files: int(x.OpenFiles), Written: control.Count{Bytes: uint64(x.Bytes), Records: uint64(x.Records)}, FileBytes: uint64(x.Written),
-			Duplicates: uint64(x.Duplicates), Gaps: uint64(x.Gaps), Missing: uint64(x.Missing), Unowned: uint64(x.Unowned), Uncertain: uint64(x.Uncertain),
+			Duplicates: uint64(x.Duplicates), Gaps: gaps, Missing: missing, Unowned: uint64(x.Unowned), Uncertain: uint64(x.Uncertain),
 			Error: x.LastError, ErrorAt: x.LastErrorTime})
 	}
 	return st

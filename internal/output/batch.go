@@ -29,9 +29,9 @@ type batch struct {
 	in    ledger.Intent
 	at    []ledger.Position
 
-	text                             int64 // bytes rendered
-	bytes, records, duplicates, gaps int64
-	missing                          uint64
+	text                       int64 // bytes rendered
+	bytes, records, duplicates int64
+	gaps                       missing
 }
 
 const keepText = 32 << 20 // bytes of render buffers kept for the next batch
@@ -56,7 +56,7 @@ func (b *batch) reset() {
 	b.runs = b.runs[:0]
 	clear(b.byRun)
 	clear(b.marks)
-	b.text, b.bytes, b.records, b.duplicates, b.gaps, b.missing = 0, 0, 0, 0, 0, 0
+	b.text, b.bytes, b.records, b.duplicates, b.gaps = 0, 0, 0, 0, missing{}
 }
 
 func (b *batch) add(f *file) *run {

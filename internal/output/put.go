@@ -158,7 +158,7 @@ func (o *Output) collect(chunks []*record.Chunk) (int, error) {
 			return i, nil // it goes alone; there is enough
 		}
 		if b.bytes += int64(c.Len); c.Gap != nil {
-			b.gaps, b.missing = b.gaps+1, b.missing+c.Gap.Bytes
+			b.gaps.add(c.Gap)
 		}
 		if c.Len > 0 || c.Gap != nil && o.form != nil && o.form.gaps() {
 			r, err := o.run(c)

@@ -120,13 +120,13 @@ func TestGapMovesTheMark(t *testing.T) {
 	r := newRig(t)
 	r.open()
 	g := r.chunk("a", "")
-	g.Seq, g.Gap = 9, &record.Gap{First: 1, Reason: record.Expired, Bytes: 100}
+	g.Seq, g.Gap = 9, &record.Gap{First: 1, Reason: record.Expired, Bytes: 100, Records: 4}
 	g.File, g.Writer = nil, nil
 	r.put(g)
 	if m := r.out.Mark(r.src.Stream); m.Seq != 9 {
 		t.Fatalf("mark: got %d, want 9", m.Seq)
 	}
-	if s := r.out.Stats(); s.Gaps != 1 || s.Missing != 100 {
+	if s := r.out.Stats(); s.Missing["expired"] != (Missing{1, 100, 4}) || len(s.Missing) != 1 {
 		t.Fatalf("stats: got %+v", s)
 	}
 	if names, _ := filepath.Glob(r.Base + "/*"); names != nil {

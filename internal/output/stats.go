@@ -1,8 +1,11 @@
 package output
 
 import (
+	"sync"
 	"sync/atomic"
 	"time"
+
+	"ftfuse/internal/record"
 )
 
 // Stats are counts since Open.
@@ -11,9 +14,8 @@ type Stats struct {
 	Bytes      int64 // payload bytes of the chunks that were written
 	Written    int64 // bytes written to files: the same for format raw
 	Records    int64
-	Duplicates int64 // chunks at or below their mark
-	Gaps       int64 // gap chunks
-	Missing    int64 // bytes that gaps said are missing
+	Duplicates int64              // chunks at or below their mark
+	Missing    map[string]Missing // what gaps said is missing, by the names of record.Reason
 
 	Unowned   int64 // bytes that somebody else appended to our files
 	Truncated int64 // times that somebody else made a file shorter
@@ -29,6 +31,23 @@ type Stats struct {
 	LastErrorTime                time.Time
 }
 
+// Missing is what gaps of one reason said.
+type Missing struct {
+	Gaps           int64 // chunks
+	Bytes, Records int64 // missing
+}
+
+// missing is counted by reason; 0 has those that are not known here.
+type missing [8]Missing
+
+func (m *missing) add(g *record.Gap) {
+	n := &m[0]
+	if int(g.Reason) < len(m) {
+		n = &m[g.Reason]
+	}
+	n.Gaps, n.Bytes, n.Records = n.Gaps+1, n.Bytes+int64(g.Bytes), n.Records+int64(g.Records)
+}
+
 type failure struct {
 	text string
 	at   time.Time
@@ -36,10 +55,13 @@ type failure struct {
 
 // counters is the live form of Stats.
 type counters struct {
-	appends, bytes, written, records, duplicates, gaps, missing       atomic.Int64
+	appends, bytes, written, records, duplicates                      atomic.Int64
 	unowned, truncated, reopened, misplaced, finished, cut, uncertain atomic.Int64
 	rotated, compressed, removed, open                                atomic.Int64
 	last                                                              atomic.Pointer[failure]
+
+	mu      sync.Mutex // guards missing
+	missing missing
 }
 
 func (c *counters) fail(err error) { c.last.Store(&failure{err.Error(), time.Now()}) }
@@ -53,8 +75,15 @@ func (c *counters) add(b *batch, written int64) {
 	c.bytes.Add(b.bytes)
 	c.written.Add(written)
 	c.records.Add(b.records)
-	c.gaps.Add(b.gaps)
-	c.missing.Add(int64(b.missing))
+	if b.gaps == (missing{}) {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := range b.gaps {
+		m, n := &c.missing[i], &b.gaps[i]
+		m.Gaps, m.Bytes, m.Records = m.Gaps+n.Gaps, m.Bytes+n.Bytes, m.Records+n.Records
+	}
 }
 
 // Stats returns the counts since Open.
@@ -62,13 +91,20 @@ func (o *Output) Stats() Stats {
 	c := &o.stats
 	s := Stats{
 		Appends: c.appends.Load(), Bytes: c.bytes.Load(), Written: c.written.Load(), Records: c.records.Load(),
-		Duplicates: c.duplicates.Load(), Gaps: c.gaps.Load(), Missing: c.missing.Load(),
+		Duplicates: c.duplicates.Load(), Missing: map[string]Missing{},
 		Unowned: c.unowned.Load(), Truncated: c.truncated.Load(), Reopened: c.reopened.Load(), Misplaced: c.misplaced.Load(),
 		Finished: c.finished.Load(), Cut: c.cut.Load(), Uncertain: c.uncertain.Load(),
 		Rotated: c.rotated.Load(), Compressed: c.compressed.Load(), Removed: c.removed.Load(), OpenFiles: c.open.Load(),
 	}
 	if f := c.last.Load(); f != nil {
 		s.LastError, s.LastErrorTime = f.text, f.at
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i, m := range c.missing {
+		if m.Gaps > 0 {
+			s.Missing[record.Reason(i).String()] = m
+		}
 	}
 	return s
 }

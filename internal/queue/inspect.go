@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/syndtr/goleveldb/leveldb/storage"
 
@@ -25,6 +26,7 @@ type inspection struct {
 	q        *Queue
 	sizes    []int64 // of the segments' folders
 	problems []string
+	oldest   map[string]int64 // by cursor: time of the first entry that it needs
 }
 
 // inspect opens the queue in dir for reading.
@@ -42,7 +44,7 @@ func inspect(dir string) (*inspection, error) {
 	if q.lock, err = lockDir(dir); err != nil {
 		return nil, err
 	}
-	in := &inspection{q: q}
+	in := &inspection{q: q, oldest: make(map[string]int64)}
 	if err := in.load(); err != nil {
 		in.close()
 		return nil, fmt.Errorf("inspect queue %s: %w", dir, err)
@@ -199,7 +201,13 @@ func Status(dir string) (Stats, []string, error) {
 	for rule, n := range counted {
 		q.rec.Captured[rule] = n.most(q.rec.Captured[rule])
 	}
-	return q.stats(), in.problems, err
+	s := q.stats()
+	for i := range s.Cursors {
+		if at, ok := in.oldest[s.Cursors[i].Name]; ok {
+			s.Cursors[i].Oldest = time.Unix(0, at)
+		}
+	}
+	return s, in.problems, err
 }
 
 func (in *inspection) count(pos uint64, s *summary) {
@@ -208,6 +216,9 @@ func (in *inspection) count(pos uint64, s *summary) {
 		if !c.rec.passed(pos) {
 			c.queued.add(s.rule, s.tally())
 			needed = true
+			if _, ok := in.oldest[c.rec.Name]; !ok {
+				in.oldest[c.rec.Name] = s.newest
+			}
 		}
 	}
 	if needed {

@@ -92,6 +92,7 @@ func (s *session) commit(done []piece) error {
 			s.u.status.ackedBatches.Add(1)
 			s.u.status.ackedChunks.Add(p.chunks)
 			s.u.status.ackedBytes.Add(p.bytes)
+			s.u.status.ackedRecords.Add(p.records)
 			s.acked.Store(true)
 		}
 	}

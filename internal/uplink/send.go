@@ -192,11 +192,13 @@ func (s *session) ship(chunks []record.Chunk, at span, single, whole bool) error
 	p := piece{number: number, sent: true, body: int64(size), chunks: uint64(len(chunks)), at: time.Now(), span: at, whole: whole, single: single, mark: s.resume.own}
 	for i := range chunks {
 		p.bytes += uint64(chunks[i].Len)
+		p.records += uint64(chunks[i].Records)
 	}
 	s.number.Store(number)
 	s.u.status.sentBatches.Add(1) // all this before the write: the ACK may be quicker than its return
 	s.u.status.sentChunks.Add(p.chunks)
 	s.u.status.sentBytes.Add(p.bytes)
+	s.u.status.sentRecords.Add(p.records)
 	s.track.add(p)
 	s.track.hold(!s.resume.verified())
 	n, err := s.writeBatch(frame)

@@ -38,6 +38,7 @@ type Status struct {
 
 	SentBatches, SentChunks, SentBytes, WireBytes uint64 // payload bytes; bytes of frames
 	AckedBatches, AckedChunks, AckedBytes         uint64
+	SentRecords, AckedRecords                     uint64
 	SkippedChunks, SkippedBytes                   uint64 // the receiver had them already
 	Drops                                         uint64 // entries given up as damaged or refused
 	Connects, Failures, Epochs                    uint64 // handshakes done, connections failed, new epochs begun
@@ -50,6 +51,7 @@ type Status struct {
 type status struct {
 	sentBatches, sentChunks, sentBytes, wireBytes atomic.Uint64
 	ackedBatches, ackedChunks, ackedBytes         atomic.Uint64
+	sentRecords, ackedRecords                     atomic.Uint64
 	skippedChunks, skippedBytes                   atomic.Uint64
 	drops, connects, failures, epochs             atomic.Uint64
 	rtt, latest                                   atomic.Int64
@@ -107,6 +109,7 @@ func (u *Uplink) Status() Status {
 		RTT:         time.Duration(s.rtt.Load()),
 		SentBatches: s.sentBatches.Load(), SentChunks: s.sentChunks.Load(), SentBytes: s.sentBytes.Load(), WireBytes: s.wireBytes.Load(),
 		AckedBatches: s.ackedBatches.Load(), AckedChunks: s.ackedChunks.Load(), AckedBytes: s.ackedBytes.Load(),
+		SentRecords: s.sentRecords.Load(), AckedRecords: s.ackedRecords.Load(),
 		SkippedChunks: s.skippedChunks.Load(), SkippedBytes: s.skippedBytes.Load(),
 		Drops: s.drops.Load(), Connects: s.connects.Load(), Failures: s.failures.Load(), Epochs: s.epochs.Load(),
 	}

@@ -9,16 +9,17 @@ import (
 
 // piece is something sent, or skipped, in the order of the queue.
 type piece struct {
-	number uint64 // of the batch; a skipped piece has the number of the batch before it
-	sent   bool
-	body   int64
-	chunks uint64
-	bytes  uint64
-	at     time.Time
-	span   span           // queue positions it belongs to
-	whole  bool           // the last piece of its positions: acknowledging it acknowledges them
-	single bool           // of one entry only
-	mark   record.Durable // of the sender's own stream behind it
+	number  uint64 // of the batch; a skipped piece has the number of the batch before it
+	sent    bool
+	body    int64
+	chunks  uint64
+	bytes   uint64
+	records uint64
+	at      time.Time
+	span    span           // queue positions it belongs to
+	whole   bool           // the last piece of its positions: acknowledging it acknowledges them
+	single  bool           // of one entry only
+	mark    record.Durable // of the sender's own stream behind it
 }
 
 // tracker knows what is under way on one connection. The sending goroutine adds and waits for room, the receiving one

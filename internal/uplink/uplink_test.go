@@ -27,7 +27,7 @@ func TestDelivers(t *testing.T) {
 			p.arrived(want)
 			stop()
 			st := p.up.Status()
-			if st.State != uplink.Stopped || st.AckedBytes != uint64(len(want)) || st.SentBytes != st.AckedBytes || st.AckedChunks != 1015 || st.Failures != 0 || st.Connects != 1 || st.LastError != "" {
+			if st.State != uplink.Stopped || st.AckedBytes != uint64(len(want)) || st.SentBytes != st.AckedBytes || st.AckedChunks != 1015 || st.SentRecords != 1015 || st.AckedRecords != 1015 || st.Failures != 0 || st.Connects != 1 || st.LastError != "" {
 				t.Errorf("got %+v", st)
 			}
 			if codec == wire.None == (st.WireBytes < st.SentBytes) {
