@@ -12,8 +12,9 @@ var errManyRuns = errors.New("the append is full")
 // run is one file's part of a batch.
 type run struct {
 	file  *file
-	parts [][]byte      // raw: the payloads themselves
-	text  []byte        // other formats: what was rendered
+	parts [][]byte      // raw: the payloads themselves; other formats: full pieces of text
+	text  []byte        // other formats: the piece that is being filled
+	full  int64         // bytes of text in parts; the rest is in text
 	large *record.Chunk // other formats: rendered while it is written, as the text would be too long to hold
 	ledger.Run
 	wrote int64 // bytes that write(2) has taken
@@ -25,16 +26,15 @@ type batch struct {
 	runs  []*run
 	byRun map[string]*run // by file name
 	spare []*run
+	raw   bool
 	marks map[record.Stream]record.Durable
 	in    ledger.Intent
 	at    []ledger.Position
 
-	text                       int64 // bytes rendered
+	text                       int64 // bytes of buffers for text
 	bytes, records, duplicates int64
 	gaps                       missing
 }
-
-const keepText = 32 << 20 // bytes of render buffers kept for the next batch
 
 func (b *batch) init() {
 	b.byRun = map[string]*run{}
@@ -42,17 +42,10 @@ func (b *batch) init() {
 }
 
 func (b *batch) reset() {
-	kept := 0
-	for _, r := range b.spare {
-		kept += cap(r.text)
-	}
 	for _, r := range b.runs {
-		clear(r.parts)
-		r.file, r.large, r.parts, r.text, r.wrote, r.Len = nil, nil, r.parts[:0], r.text[:0], 0, 0
-		if kept += cap(r.text); kept <= keepText {
-			b.spare = append(b.spare, r)
-		}
+		r.clear(b.raw)
 	}
+	b.spare = append(b.spare, b.runs...)
 	b.runs = b.runs[:0]
 	clear(b.byRun)
 	clear(b.marks)
@@ -75,7 +68,10 @@ func (b *batch) intent() *ledger.Intent {
 	b.in.Runs, b.in.Marks = b.in.Runs[:0], b.in.Marks[:0]
 	for _, r := range b.runs {
 		if len(r.text) > 0 {
-			r.parts = append(r.parts[:0], r.text)
+			r.parts = append(r.parts, r.text)
+			if cap(r.text) > keepText {
+				r.text = nil
+			}
 		}
 		if r.large == nil {
 			r.Sums = sums(r.Sums[:0], r.Size, r.parts)

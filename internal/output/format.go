@@ -18,8 +18,8 @@ type format interface {
 }
 
 const (
-	largeText = 8 << 20   // a chunk that renders to more is never held as a whole: a MiB of empty lines is 400 MiB of json
-	spillText = 256 << 10 // and goes to its file in pieces of about this size
+	largeText = 8 << 20  // a chunk that renders to more is never held as a whole: a MiB of empty lines is 400 MiB of json
+	spillText = 64 << 10 // text is rendered in pieces of about this size
 )
 
 // estimate is about how long the text of c is.
@@ -30,8 +30,6 @@ func estimate(f format, c *record.Chunk) int64 {
 	}
 	return int64(records)*int64(f.overhead(c)) + 2*int64(c.Len)
 }
-
-func hold(dst []byte) []byte { return dst }
 
 func newFormat(o Options) (format, error) {
 	switch o.Format {

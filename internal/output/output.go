@@ -119,6 +119,7 @@ func Open(o Options) (*Output, error) {
 		files: newTable(o.MaxOpen), marks: map[record.Stream]record.Durable{},
 	}
 	out.batch.init()
+	out.batch.raw = form == nil
 	if err = out.settle(); err == nil {
 		err = out.cleanPacking()
 	}

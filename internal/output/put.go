@@ -121,6 +121,7 @@ func (o *Output) deliver(chunks []*record.Chunk) error {
 			return err
 		}
 	}
+	defer o.batch.reset() // an idle output holds no chunks and no text
 	for len(chunks) > 0 {
 		n, err := o.collect(chunks)
 		if err == nil {
@@ -153,8 +154,12 @@ func (o *Output) collect(chunks []*record.Chunk) (int, error) {
 			b.duplicates++
 			continue
 		}
-		large := o.form != nil && estimate(o.form, c) > largeText
-		if large && len(b.marks) > 0 || b.text > maxBytes {
+		var text int64 // about
+		if o.form != nil {
+			text = estimate(o.form, c)
+		}
+		large := text > largeText
+		if large && len(b.marks) > 0 || b.text > maxText {
 			return i, nil // it goes alone; there is enough
 		}
 		if b.bytes += int64(c.Len); c.Gap != nil {
@@ -167,7 +172,7 @@ func (o *Output) collect(chunks []*record.Chunk) (int, error) {
 			} else if err != nil {
 				return 0, err
 			}
-			o.render(r, c, large)
+			o.render(r, c, text)
 			b.records += int64(c.Records)
 		}
 		if b.marks[c.Source.Stream] = mark.Add(c); large {
@@ -177,20 +182,21 @@ func (o *Output) collect(chunks []*record.Chunk) (int, error) {
 	return len(chunks), nil
 }
 
-func (o *Output) render(r *run, c *record.Chunk, large bool) {
+// render adds c, of about text bytes, to r.
+func (o *Output) render(r *run, c *record.Chunk, text int64) {
 	switch {
 	case o.form == nil:
 		r.parts = append(r.parts, c.Data)
 		r.Len += int64(c.Len)
-	case large:
-		r.large = c
+	case text > largeText:
+		r.large, r.text = c, newPiece()
 		s := newSummer(r.Sums[:0], r.Size)
 		r.text = o.pieces(r, func(p []byte) { s.add(p); r.Len += int64(len(p)) })
 		r.Sums = s.end()
 	default:
-		r.text = o.form.append(r.text, c, hold)
-		o.batch.text += int64(len(r.text)) - r.Len
-		r.Len = int64(len(r.text))
+		before := r.held()
+		r.render(o.form, c, text)
+		o.batch.text += r.held() - before
 	}
 }
 
