@@ -104,7 +104,6 @@ type model struct {
 	files   []*modelFile
 	handles []*modelHandle
 	all     []*modelHandle // also those that are over
-	got     map[uint64][]byte
 }
 
 func (m *model) begin() {

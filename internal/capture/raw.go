@@ -192,13 +192,6 @@ func (r *raw) free(from, to int64) {
 	r.freed = r.freed.add(from, to)
 }
 
-// acked returns up to where the queue needs nothing.
-func (r *raw) acked() int64 {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.freed.prefix()
-}
-
 // reclaim gives back what neither the queue nor a reader needs: blocks while the spool lives, then the file. freed
 // is what the queue had released when the file's view was asked what it needs. It reports whether the file has been
 // deleted.
