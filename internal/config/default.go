@@ -92,7 +92,7 @@ func DefaultRule() Rule {
 func defaultTarget() Target {
 	return Target{
 		Compression:   "none",
-		Level:         3,
+		Level:         1,
 		Window:        16 << 20,
 		WindowBatches: 64,
 		Timeouts:      Timeouts{Connect: 5 * time.Second, Write: 30 * time.Second, Ack: time.Minute},

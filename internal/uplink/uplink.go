@@ -33,7 +33,7 @@ type Options struct {
 	Logger   *slog.Logger           // [slog.Default()]
 
 	Codec   wire.Codec // [None]
-	Level   int        // of Zstd, 1 (fast) to 22 (small); the others have none [3]
+	Level   int        // of Zstd, 1 (fast) to 22 (small); the others have none [1]
 	Batch   int        // payload bytes of a batch, at least one chunk [1 MiB]
 	Window  int64      // bytes under way, at most, whatever the receiver grants [16 MiB]
 	Batches int        // batches under way [256]
@@ -75,7 +75,7 @@ func New(o Options) (*Uplink, error) {
 	if o.Streams == nil {
 		o.Streams = func() []record.Stream { return nil }
 	}
-	o.Level = or(o.Level, 3)
+	o.Level = or(o.Level, 1)
 	o.Batch = or(o.Batch, 1<<20)
 	o.Window = or(o.Window, 16<<20)
 	o.Batches = or(o.Batches, 256)
