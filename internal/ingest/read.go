@@ -157,9 +157,9 @@ func (c *conn) batch(d *wire.Decoder, number uint64, size int) error {
 
 // cost is what a batch takes in memory: its frame, its body if that is not in the frame, and its decoded rows.
 func cost(h wire.BatchHeader, size int) int64 {
-	n := int64(size) + 16*int64(h.Head)
+	n := int64(bufferSize(size)) + 16*int64(h.Head)
 	if h.Codec != wire.None {
-		n += int64(h.Body)
+		n += int64(bufferSize(h.Body))
 	}
 	return n
 }

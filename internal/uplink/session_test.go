@@ -26,7 +26,7 @@ func some(t *testing.T, level int) *Uplink {
 
 // The level of a target's configuration reaches the encoder, and the default is not none.
 func TestLevel(t *testing.T) {
-	for level, want := range map[int]int{0: 3, 1: 1, 22: 22} {
+	for level, want := range map[int]int{0: 1, 1: 1, 22: 22} {
 		u := some(t, level)
 		if got := newSession(u, nil).enc.Level; got != want {
 			t.Errorf("level %d: got %d, want %d", level, got, want)
