@@ -40,10 +40,12 @@ type pass struct {
 	tidied    time.Time
 	since     int64 // bytes registered since then
 	retry     time.Duration
-	untrimmed map[*File]bool   // views that hold what may go as soon as it is released
-	pressed   bool             // room is short: nothing is kept for readers
-	round     uint64           // of housekeeping
-	dropAt    time.Time        // when the queue is asked again for data to drop
+	untrimmed map[*File]bool // views that hold what may go as soon as it is released
+	pressed   bool           // room is short: nothing is kept for readers
+	round     uint64         // of housekeeping
+	dropAt    time.Time      // when the queue is asked again for data to drop
+	dropped   int64          // bytes dropped and not yet spoken of
+	dropSaid  time.Time
 	graves    []uint64         // spools whose deletion may not be on disk yet
 	buried    time.Time        // when graves was empty last
 	older     int              // segments of earlier processes that are not read to the end

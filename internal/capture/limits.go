@@ -93,8 +93,10 @@ func (c *Capture) keepLimits(raws int) {
 	}
 	if err != nil && !errors.Is(err, record.ErrClosed) {
 		c.o.Logger.Error("queue is full and its oldest data cannot be dropped", "over", n, "error", err)
-	} else if got > 0 {
-		c.o.Logger.Warn("queue is full: oldest data dropped", "bytes", got)
+	}
+	if c.pass.dropped += got; c.pass.dropped > 0 && now.Sub(c.pass.dropSaid) > 5*time.Second {
+		c.o.Logger.Warn("queue is full: oldest data dropped", "bytes", c.pass.dropped)
+		c.pass.dropped, c.pass.dropSaid = 0, now
 	}
 }
 

@@ -45,6 +45,7 @@ func TestSenderKilled(t *testing.T) {
 		w.reopens = true
 	}
 	steady := s.load("steady", "steady.log", "-pause", "200us") // never opens again
+	s.until("the steady writer has opened its file", 20*time.Second, func() bool { return steady.written() > 0 })
 	for range soak(30) {
 		time.Sleep(time.Duration(20+rnd.Intn(150)) * time.Millisecond)
 		s.sender.kill()
