@@ -8,6 +8,7 @@ LDFLAGS  = -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 # What can be set on the command line.
 TESTS    ?= ./...
 FUZZTIME ?= 10s
+RACES    ?= 5
 SOAK     ?= 20
 SOAKRUN  ?= Kill|Crash|Oracle|Soak
 BENCH    ?=
@@ -28,11 +29,12 @@ build: ## build the programs into bin/
 	@mkdir -p bin
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
 
-test: build ## run all tests; a skipped test is a failure (TESTS=./internal/... for a part)
-	$(GATE) $(TESTS)
+test: build ## run all tests with the race detector; a skipped test is a failure (TESTS=./internal/... for a part)
+	scripts/ci-deps.sh
+	$(RACE) -count 1 $(TESTS)
 
-race: build ## run all tests with the race detector
-	$(RACE) $(TESTS)
+race: build ## run what is busiest with goroutines RACES=5 times with the race detector
+	$(RACE) -count $(RACES) ./internal/capture ./internal/ingest ./internal/mount ./internal/node ./internal/uplink
 
 fuzz: ## run every fuzz test for FUZZTIME=10s
 	scripts/fuzz.sh $(FUZZTIME)
@@ -54,8 +56,7 @@ package: build ## pack bin/, etc/, systemd/ and docs/ into dist/
 
 ci: ## install what is needed, then lint, build and test everything with the race detector
 	scripts/ci-deps.sh
-	$(MAKE) --no-print-directory lint build
-	$(RACE) -count 1 $(TESTS)
+	$(MAKE) --no-print-directory lint test
 
 clean: ## remove what was built
 	rm -rf bin dist
