@@ -359,12 +359,3 @@ func (c *Capture) Close() error {
 	}
 	return err
 }
-
-// KeyOf returns the key of a file whose statx asked for the basic fields and the birth time.
-func KeyOf(st *unix.Statx_t) record.FileKey {
-	k := record.FileKey{Dev: unix.Mkdev(st.Dev_major, st.Dev_minor), Ino: st.Ino}
-	if st.Mask&unix.STATX_BTIME != 0 {
-		k.Birth = st.Btime.Sec*1e9 + int64(st.Btime.Nsec)
-	}
-	return k
-}

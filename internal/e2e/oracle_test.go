@@ -88,14 +88,10 @@ func (s *site) orderWithinHandles() {
 		writer string
 	}
 	last := map[lane]int{}
-	for _, text := range strings.Split(strings.TrimSuffix(readFile(s.t, s.out+".json/all.json"), "\n"), "\n") {
-		var j jsonLine
-		if err := json.Unmarshal([]byte(text), &j); err != nil {
-			s.t.Fatalf("%v in %s", err, text)
-		}
+	for _, j := range s.jsonLines() {
 		at, n := lane{handle: j.Handle}, 0
 		if _, err := fmt.Sscan(j.Data, &at.writer, &n); err != nil || n <= last[at] {
-			s.t.Fatalf("after line %d of the handle came %s", last[at], text)
+			s.t.Fatalf("after line %d of the handle came %+v", last[at], j)
 		}
 		last[at] = n
 	}
@@ -204,24 +200,16 @@ func (s *site) identities(l []*load) {
 	for _, w := range l {
 		byID[w.id] = w
 	}
-	b, err := os.ReadFile(s.out + ".json/all.json")
-	if err != nil {
-		s.t.Fatal(err)
-	}
 	checked, wrong := 0, 0
-	for _, text := range strings.Split(strings.TrimSuffix(string(b), "\n"), "\n") {
-		var j jsonLine
-		if err := json.Unmarshal([]byte(text), &j); err != nil {
-			s.t.Fatalf("%v in %s", err, text)
-		}
+	for _, j := range s.jsonLines() {
 		id, _, _ := strings.Cut(j.Data, " ")
 		w := byID[id]
 		if w == nil {
-			s.t.Fatalf("line of nobody: %s", text)
+			s.t.Fatalf("line of nobody: %+v", j)
 		}
 		if j.Below { // nobody was seen writing it
 			if j.Kind != "unknown" || !w.reopens {
-				s.t.Errorf("line of writer %s came from below the mount: %s", id, text)
+				s.t.Errorf("line of writer %s came from below the mount: %+v", id, j)
 			}
 			continue
 		}
@@ -232,7 +220,7 @@ func (s *site) identities(l []*load) {
 		checked++
 		if j.PID != w.cmd.Process.Pid || j.Exe != exe || j.Kind != kind || j.Clock != clock || j.Host != "sendhost" || j.Path != w.file || j.BootID == "" {
 			if wrong++; wrong < 4 {
-				s.t.Errorf("line of writer %s (pid %d) has attributes %s", id, w.cmd.Process.Pid, text)
+				s.t.Errorf("line of writer %s (pid %d) has attributes %+v", id, w.cmd.Process.Pid, j)
 			}
 		}
 	}

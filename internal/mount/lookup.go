@@ -44,7 +44,7 @@ func (m *Mount) parent(id uint64) (*entry, dir, fuse.Status) {
 
 // named returns a node for what name in parent was found to be, with one lookup more. Called with Mount.ns held.
 func (m *Mount) named(parent *entry, name string, st *unix.Statx_t) (*node, error) {
-	e := m.tree.bind(parent, name, keyOf(st))
+	e := m.tree.bind(parent, name, KeyOf(st))
 	switch {
 	case isDir(st):
 		return m.tree.share(e, kindDir), nil

@@ -202,6 +202,15 @@ func (r *rig) want(what string, got, want any) {
 	}
 }
 
+// becomes waits for what follows a FORGET or a RELEASE: the kernel sends them when it likes, also behind later requests.
+func (r *rig) becomes(what string, get func() string, want string) {
+	r.Helper()
+	for end := time.Now().Add(30 * time.Second); get() != want && time.Now().Before(end); {
+		time.Sleep(time.Millisecond)
+	}
+	r.want(what, get(), want)
+}
+
 func short(v any) string {
 	s := fmt.Sprintf("%q", fmt.Sprint(v))
 	if len(s) > 300 {

@@ -91,7 +91,7 @@ func Open(o Options) (*Mount, error) {
 		o.UnmountWait = 5 * time.Second
 	}
 	m := &Mount{o: o, log: o.Logger.With("mount", o.Name, "dir", dir), dir: dir, below: below}
-	m.tree, m.locks = newTree(keyOf(&st)), newLocks()
+	m.tree, m.locks = newTree(KeyOf(&st)), newLocks()
 	m.files.m = map[record.FileKey]*file{}
 	m.opens.n = map[[2]string]uint64{}
 	return m, nil

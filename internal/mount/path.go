@@ -97,7 +97,7 @@ func (m *Mount) openEntry(e *entry, flags int) (int, error) {
 			continue
 		}
 		var st unix.Statx_t
-		if st, err = statFd(fd); err == nil && keyOf(&st) == e.key {
+		if st, err = statFd(fd); err == nil && KeyOf(&st) == e.key {
 			return fd, nil
 		}
 		_ = unix.Close(fd)
@@ -117,7 +117,8 @@ func statAt(fd int, name string) (unix.Statx_t, error) {
 	return st, err
 }
 
-func keyOf(st *unix.Statx_t) record.FileKey {
+// KeyOf returns the key of a file whose statx asked for the basic fields and the birth time.
+func KeyOf(st *unix.Statx_t) record.FileKey {
 	k := record.FileKey{Dev: unix.Mkdev(st.Dev_major, st.Dev_minor), Ino: st.Ino}
 	if st.Mask&unix.STATX_BTIME != 0 {
 		k.Birth = st.Btime.Sec*1e9 + int64(st.Btime.Nsec)

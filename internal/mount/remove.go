@@ -29,7 +29,7 @@ func (s *server) Unlink(_ <-chan struct{}, in *fuse.InHeader, name string) fuse.
 // lost tells the capture stage when the name that st was read from was the last one.
 func (m *Mount) lost(st *unix.Statx_t) {
 	if isRegular(st) && st.Nlink <= 1 {
-		m.files.removed(keyOf(st))
+		m.files.removed(KeyOf(st))
 	}
 }
 
@@ -75,7 +75,7 @@ func (s *server) Rename(_ <-chan struct{}, in *fuse.RenameIn, oldName, newName s
 	if err := unix.Renameat2(d1.fd, oldName, d2.fd, newName, uint(in.Flags)); err != nil {
 		return status(err)
 	}
-	if dstErr == nil && keyOf(&src) == keyOf(&dst) {
+	if dstErr == nil && KeyOf(&src) == KeyOf(&dst) {
 		return fuse.OK // two names of one file: rename(2) leaves both
 	}
 	exchange := in.Flags&unix.RENAME_EXCHANGE != 0

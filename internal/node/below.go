@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"ftfuse/internal/capture"
+	"ftfuse/internal/mount"
 	"ftfuse/internal/record"
 )
 
@@ -67,7 +67,7 @@ func sameFile(root int, name string, key record.FileKey) func(flags int) (*os.Fi
 		}
 		var st unix.Statx_t
 		err = unix.Statx(int(f.Fd()), "", unix.AT_EMPTY_PATH, unix.STATX_BASIC_STATS|unix.STATX_BTIME, &st)
-		if err == nil && capture.KeyOf(&st) != key {
+		if err == nil && mount.KeyOf(&st) != key {
 			err = unix.ENOENT
 		}
 		if err != nil {
@@ -98,7 +98,7 @@ func walk(ctx context.Context, root int, dir string, found func(name string, key
 		case unix.S_IFDIR:
 			err = errors.Join(err, walk(ctx, root, name, found))
 		case unix.S_IFREG:
-			found(name, capture.KeyOf(&st))
+			found(name, mount.KeyOf(&st))
 		}
 	}
 	return errors.Join(err, d.Close())
