@@ -8,12 +8,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 	"unsafe"
 
+	"ftfuse/internal/attach"
 	"ftfuse/internal/record"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -63,7 +65,7 @@ func TestDeadMount(t *testing.T) {
 	for range 2 {
 		fd, err := unix.Open("/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC, 0)
 		r.ok("open", err)
-		mnt, err := newSuperblock(fd, "dead", false)
+		mnt, err := attach.Superblock(fd, "dead", false)
 		r.ok("superblock", err)
 		r.ok("attach", unix.MoveMount(mnt, "", unix.AT_FDCWD, at, unix.MOVE_MOUNT_F_EMPTY_PATH))
 		unix.Close(mnt)
@@ -86,8 +88,9 @@ func TestDeadMount(t *testing.T) {
 	for _, s := range seen() {
 		t.Errorf("while the dead mount was replaced the path showed %s", s)
 	}
-	all, err := mountsAt(at)
+	all, err := attach.List()
 	r.ok("mountinfo", err)
+	all = slices.DeleteFunc(all, func(m attach.Mount) bool { return m.Path != at })
 	r.want("mounts", len(all), 1)
 	r.ok("write", os.WriteFile(filepath.Join(at, "f"), []byte("x"), 0o644))
 	cancel()

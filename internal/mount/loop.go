@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"unsafe"
 
+	"ftfuse/internal/attach"
+
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
 )
@@ -28,7 +30,7 @@ const (
 )
 
 const (
-	maxWrite = 1 << 20
+	maxWrite = attach.MaxRead
 	// inSize takes the largest request: a WRITE. The kernel wants at least 8 KiB.
 	inSize = maxWrite + 4096
 	// outSize takes the largest answer: header and data of a READ, or READDIR.

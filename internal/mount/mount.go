@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"ftfuse/internal/attach"
 	"ftfuse/internal/record"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -69,7 +70,7 @@ func (s *server) String() string { return "ftfuse" }
 // Open opens the directory that is to be mounted on, also beneath a dead mount of ours. It does not mount. The caller
 // calls Close in the end.
 func Open(o Options) (*Mount, error) {
-	dir, below, err := openBelow(o.Dir)
+	dir, below, err := attach.Below(o.Dir)
 	if err != nil {
 		return nil, err
 	}

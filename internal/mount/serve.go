@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"ftfuse/internal/attach"
 	"ftfuse/internal/record"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -37,7 +38,7 @@ func (m *Mount) Serve(ctx context.Context) (err error) {
 	}
 	defer unix.Close(fd)
 	s := m.newServer(fd)
-	mnt, err := newSuperblock(fd, m.o.Name, m.o.OwnerOnly)
+	mnt, err := attach.Superblock(fd, m.o.Name, m.o.OwnerOnly)
 	if err != nil {
 		return fmt.Errorf("mount on %s: %w", m.dir, err)
 	}
@@ -101,7 +102,7 @@ func (s *server) serve(ctx context.Context, mnt int) error {
 	var readErr error
 	go func() { readErr = readers.Wait(); close(ended) }()
 
-	at, err := attach(mnt, s.dir)
+	at, err := attach.At(mnt, s.dir)
 	_ = unix.Close(mnt) // if it was not attached, the connection ends with it
 	if err != nil {
 		<-ended
@@ -114,7 +115,7 @@ func (s *server) serve(ctx context.Context, mnt int) error {
 	select {
 	case <-ended:
 	case <-ctx.Done():
-		clean, err = at.detach(s.o.UnmountWait)
+		clean, err = at.Detach(s.o.UnmountWait)
 		clean = clean && s.lastUsers(at, ended)
 		<-ended
 	}
@@ -147,7 +148,7 @@ func (s *server) start() (*errgroup.Group, error) {
 
 // lastUsers waits a moment for the connection of an unmounted file system to end: a copy of the mount in another
 // namespace keeps it. It reports whether there was none.
-func (s *server) lastUsers(at *attached, ended <-chan struct{}) bool {
+func (s *server) lastUsers(at *attach.Attached, ended <-chan struct{}) bool {
 	t := time.NewTimer(time.Second)
 	defer t.Stop()
 	select {
@@ -155,7 +156,7 @@ func (s *server) lastUsers(at *attached, ended <-chan struct{}) bool {
 		return true
 	case <-t.C:
 	}
-	if err := at.abort(); err != nil {
+	if err := at.Abort(); err != nil {
 		s.log.Error("end the connection", "error", err)
 	}
 	return false

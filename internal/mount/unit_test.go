@@ -225,11 +225,3 @@ func TestTreeFollowsRenames(t *testing.T) {
 		t.Error("the root was forgotten")
 	}
 }
-
-func TestUnescape(t *testing.T) {
-	for in, want := range map[string]string{`a\040b`: "a b", `\134`: `\`, `x\`: `x\`, `\777`: `\777`, `\011\012`: "\t\n"} {
-		if got := unescape(in); got != want {
-			t.Errorf("%q: got %q, want %q", in, got, want)
-		}
-	}
-}

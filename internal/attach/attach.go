@@ -1,4 +1,6 @@
-package mount
+// Package attach makes FUSE superblocks and puts them where they are to be seen: at a directory, also instead of a dead
+// mount, and away again.
+package attach
 
 import (
 	"errors"
@@ -10,18 +12,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// fsType is what mount(8) and /proc/self/mountinfo show.
-const fsType = "fuse.ftfuse"
+// FSType is what mount(8) and /proc/self/mountinfo show.
+const FSType = "fuse.ftfuse"
 
-// attached is the superblock and the place where it is to be seen.
-type attached struct {
+// MaxRead is the largest READ that the kernel asks for, in bytes; who serves a mount has room for it.
+const MaxRead = 1 << 20
+
+// Attached is the superblock and the place where it is to be seen.
+type Attached struct {
 	path  string
 	minor uint32 // of its device, which is also the connection's number in fusectl
 }
 
-// newSuperblock makes a FUSE superblock that fd serves and returns it as a mount that is nowhere attached. The INIT
+// Superblock makes a FUSE superblock that fd serves and returns it as a mount that is nowhere attached. The INIT
 // request waits in fd when it returns.
-func newSuperblock(fd int, source string, ownerOnly bool) (int, error) {
+func Superblock(fd int, source string, ownerOnly bool) (int, error) {
 	fs, err := unix.Fsopen("fuse", unix.FSOPEN_CLOEXEC)
 	if err != nil {
 		return -1, fmt.Errorf("fsopen fuse (Linux 5.2): %w", err)
@@ -29,7 +34,7 @@ func newSuperblock(fd int, source string, ownerOnly bool) (int, error) {
 	defer unix.Close(fs)
 	for _, kv := range [][2]string{
 		{"source", source}, {"subtype", "ftfuse"}, {"fd", strconv.Itoa(fd)}, {"rootmode", "40000"},
-		{"user_id", "0"}, {"group_id", "0"}, {"max_read", strconv.Itoa(maxWrite)},
+		{"user_id", "0"}, {"group_id", "0"}, {"max_read", strconv.Itoa(MaxRead)},
 	} {
 		if err := unix.FsconfigSetString(fs, kv[0], kv[1]); err != nil {
 			return -1, fmt.Errorf("fsconfig %s=%s: %w%s", kv[0], kv[1], err, kernelSays(fs))
@@ -64,8 +69,8 @@ func kernelSays(fs int) string {
 	return ""
 }
 
-// attach makes the mount visible at path.
-func attach(mnt int, path string) (*attached, error) {
+// At makes the mount visible at path, instead of a dead mount that is there. The caller keeps mnt, and closes it.
+func At(mnt int, path string) (*Attached, error) {
 	var st unix.Statx_t
 	if err := unix.Statx(mnt, "", unix.AT_EMPTY_PATH|unix.AT_STATX_DONT_SYNC, 0, &st); err != nil {
 		return nil, fmt.Errorf("stat the new mount: %w", err)
@@ -73,19 +78,19 @@ func attach(mnt int, path string) (*attached, error) {
 	if err := place(mnt, path); err != nil {
 		return nil, err
 	}
-	return &attached{path, st.Dev_minor}, nil
+	return &Attached{path, st.Dev_minor}, nil
 }
 
-// detach unmounts. While somebody has files open or stands in it, it tries again until wait is over, then takes
+// Detach unmounts. While somebody has files open or stands in it, it tries again until wait is over, then takes
 // the mount out of sight and ends the connection. It reports whether nobody was left.
-func (a *attached) detach(wait time.Duration) (clean bool, err error) {
+func (a *Attached) Detach(wait time.Duration) (clean bool, err error) {
 	deadline := time.Now().Add(wait)
 	for {
 		switch top, err := topMount(a.path); {
 		case err != nil:
-			return false, errors.Join(err, a.abort())
+			return false, errors.Join(err, a.Abort())
 		case top == nil || top.minor != a.minor:
-			return false, a.abort() // somebody else took it away, or mounted over it
+			return false, a.Abort() // somebody else took it away, or mounted over it
 		}
 		err := unix.Unmount(a.path, unix.UMOUNT_NOFOLLOW)
 		if err == nil {
@@ -100,13 +105,13 @@ func (a *attached) detach(wait time.Duration) (clean bool, err error) {
 	if err != nil {
 		err = fmt.Errorf("unmount %s: %w", a.path, err)
 	}
-	return false, errors.Join(err, a.abort())
+	return false, errors.Join(err, a.Abort())
 }
 
-// abort ends the connection, wherever the mount is still seen: what waits for an answer fails with ECONNABORTED,
+// Abort ends the connection, wherever the mount is still seen: what waits for an answer fails with ECONNABORTED,
 // open-capture handles go on writing. By a fusectl file system of our own, because /sys/fs/fuse/connections need
 // not be mounted.
-func (a *attached) abort() error {
+func (a *Attached) Abort() error {
 	fs, err := unix.Fsopen("fusectl", unix.FSOPEN_CLOEXEC)
 	if err != nil {
 		return fmt.Errorf("fsopen fusectl: %w", err)

@@ -1,4 +1,4 @@
-package mount
+package attach
 
 import (
 	"errors"
@@ -12,9 +12,9 @@ import (
 // programs that open a file just then would write below the mount. The directory is opened beneath the dead mount, the
 // new mount is attached beneath it (Linux 6.5), and only then is the dead one taken away.
 
-// openBelow finds the directory to mount on and opens it, also beneath a dead mount of ours, and refuses a live one.
+// Below finds the directory to mount on and opens it, also beneath a dead mount of ours, and refuses a live one.
 // It returns the path without symbolic links and a descriptor of the directory.
-func openBelow(path string) (string, int, error) {
+func Below(path string) (string, int, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return "", -1, fmt.Errorf("mount on %s: %w", path, err)
@@ -32,11 +32,11 @@ func openBelow(path string) (string, int, error) {
 			return "", -1, err
 		}
 		n := len(all)
-		if n == 0 || all[n-1].fs != fsType {
+		if n == 0 || all[n-1].FSType != FSType {
 			fd, err := openDirectory(unix.AT_FDCWD, real)
 			return real, fd, err
 		}
-		if !isDead(real) {
+		if !Dead(real) {
 			return "", -1, fmt.Errorf("mount on %s: it is an ftfuse mount already: stop the sender that serves it, or unmount it: %w", real, unix.EBUSY)
 		}
 		if n == 1 {
@@ -51,9 +51,9 @@ func openBelow(path string) (string, int, error) {
 	return "", -1, fmt.Errorf("mount on %s: too many dead mounts there: unmount them by hand", path)
 }
 
-// isDead reports whether nobody serves the mount at path any more. Statfs asks the connection; what stat(2) says may
+// Dead reports whether nobody serves the mount at path any more. Statfs asks the connection; what stat(2) says may
 // come from the kernel's cache.
-func isDead(path string) bool {
+func Dead(path string) bool {
 	var st unix.Statfs_t
 	return errors.Is(unix.Statfs(path, &st), unix.ENOTCONN)
 }
@@ -92,7 +92,7 @@ func place(mnt int, path string) error {
 	if err != nil {
 		return err
 	}
-	dead := top != nil && top.fs == fsType && isDead(path)
+	dead := top != nil && top.FSType == FSType && Dead(path)
 	if dead {
 		err := unix.MoveMount(mnt, "", unix.AT_FDCWD, path, unix.MOVE_MOUNT_F_EMPTY_PATH|moveMountBeneath)
 		if gone := unix.Unmount(path, unix.MNT_DETACH); gone != nil {

@@ -1,0 +1,35 @@
+package attach
+
+import (
+	"slices"
+	"testing"
+)
+
+func TestUnescape(t *testing.T) {
+	for in, want := range map[string]string{`a\040b`: "a b", `\134`: `\`, `x\`: `x\`, `\777`: `\777`, `\011\012`: "\t\n"} {
+		if got := unescape(in); got != want {
+			t.Errorf("%q: got %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestParseMount(t *testing.T) {
+	for line, want := range map[string]Mount{
+		`36 35 0:52 / /a\040b rw,nosuid shared:1 master:2 - fuse.ftfuse app rw,user_id=0,allow_other`: {
+			"/a b", FSType, "app", []string{"rw", "nosuid", "rw", "user_id=0", "allow_other"}, 52},
+		`22 1 8:1 / / rw - ext4 /dev/sda1 rw`:       {"/", "ext4", "/dev/sda1", []string{"rw", "rw"}, 1},
+		`22 1 0:9 / /x ro - tmpfs  rw`:              {"/x", "tmpfs", "", []string{"ro", "rw"}, 9},
+		`22 1 0:9 /sub /x\134 ro - fuse.ftfuse - -`: {`/x\`, FSType, "-", []string{"ro", "-"}, 9},
+	} {
+		got, ok := parseMount(line)
+		if !ok || got.Path != want.Path || got.FSType != want.FSType || got.Source != want.Source ||
+			got.minor != want.minor || !slices.Equal(got.Options, want.Options) {
+			t.Errorf("%s:\ngot  %+v, %v\nwant %+v", line, got, ok, want)
+		}
+	}
+	for _, line := range []string{"", " - ", "1 2 3", "1 2 0:x / / rw - ext4 a b", "1 2 0:3 / / - ext4 a b", "1 2 0:3 / / rw - "} {
+		if m, ok := parseMount(line); ok {
+			t.Errorf("%q: got %+v", line, m)
+		}
+	}
+}
