@@ -3,6 +3,7 @@ package systemd
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
 )
@@ -21,6 +22,18 @@ func Reloading() error {
 
 // Stopping tells that an orderly stop has begun.
 func Stopping() error { return notify(daemon.SdNotifyStopping) }
+
+// WatchdogInterval returns within which time Alive has to be called again and again (WatchdogSec=); 0 without a watchdog.
+func WatchdogInterval() time.Duration {
+	interval, err := daemon.SdWatchdogEnabled(false)
+	if err != nil {
+		return 0
+	}
+	return interval
+}
+
+// Alive tells that the process is making progress; without that for WatchdogInterval the manager kills and restarts it.
+func Alive() error { return notify(daemon.SdNotifyWatchdog) }
 
 func notify(state string) error {
 	if _, err := daemon.SdNotify(false, state); err != nil {
