@@ -32,13 +32,13 @@ Senders keep what has not been acknowledged.`,
 				return err
 			}
 			log := t.logger(cfg.Log)
-			v, _ := built()
 			logStart(log, "receiver", report)
 			return supervise(c.Context(), log, t.signals, stopLimit, func(ctx context.Context, hup <-chan struct{}, ready func()) error {
-				return node.RunReceiver(ctx, cfg, v, log, hup, func() {
-					log.Info("serving", "listen", cfg.Listen)
-					ready()
-				})
+				p, err := process(config.RoleReceiver, log, hup, ready)
+				if err != nil {
+					return err
+				}
+				return node.RunReceiver(ctx, cfg, p)
 			})
 		},
 	}

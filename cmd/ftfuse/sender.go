@@ -11,6 +11,7 @@ import (
 
 	"ftfuse/internal/config"
 	"ftfuse/internal/node"
+	"ftfuse/internal/systemd"
 )
 
 func newSender(t *terminal) *cobra.Command {
@@ -36,13 +37,13 @@ Nothing that was captured is lost either way: it stays queued on disk.`,
 				return err
 			}
 			log := t.logger(cfg.Log)
-			v, _ := built()
 			logStart(log, "sender", report)
 			return supervise(c.Context(), log, t.signals, stopLimit, func(ctx context.Context, hup <-chan struct{}, ready func()) error {
-				return mountHinted(cfg, node.RunSender(ctx, cfg, v, log, func() {
-					log.Info("serving", "mounts", mountPaths(cfg))
-					ready()
-				}))
+				p, err := process(config.RoleSender, log, hup, ready)
+				if err != nil {
+					return err
+				}
+				return mountHinted(cfg, node.RunSender(ctx, cfg, p))
 			})
 		},
 	}
@@ -78,6 +79,17 @@ func loadSender(t *terminal, file string) (*config.Sender, *config.Report, error
 		return nil, nil, err
 	}
 	return config.LoadSender(src)
+}
+
+// process gathers what a node has of this process.
+func process(role config.Role, log *slog.Logger, hup <-chan struct{}, ready func()) (node.Process, error) {
+	given, err := systemd.Take()
+	if err != nil {
+		return node.Process{}, err
+	}
+	in, err := node.Inherit(role, given)
+	v, _ := built()
+	return node.Process{Version: v, Log: log, Hup: hup, Ready: ready, Inherited: in}, err
 }
 
 // logStart says with what a daemon starts, and what is doubtful about it.

@@ -22,7 +22,7 @@ import (
 type receiver struct {
 	cfg     *config.Receiver
 	log     *slog.Logger
-	version string
+	process Process
 	since   time.Time
 
 	lock      *os.File
@@ -30,6 +30,7 @@ type receiver struct {
 	outputs   outputs
 	ingest    *ingest.Server
 	listeners []net.Listener
+	listening []string // their addresses
 	rates     rates
 }
 
@@ -56,15 +57,14 @@ func (o outputs) Mark(s record.Stream) record.Durable {
 	return low
 }
 
-// RunReceiver runs a receiver until ctx ends, then stops it in order. Every value from reopen closes and reopens the
-// output files. ready is called when it listens.
-func RunReceiver(ctx context.Context, cfg *config.Receiver, version string, log *slog.Logger, reopen <-chan struct{}, ready func()) (err error) {
-	r := &receiver{cfg: cfg, log: log, version: version, since: time.Now()}
+// RunReceiver runs a receiver until ctx ends, then stops it in order. SIGHUP makes it close and reopen the output files.
+func RunReceiver(ctx context.Context, cfg *config.Receiver, p Process) (err error) {
+	r := &receiver{cfg: cfg, log: p.Log, process: p, since: time.Now()}
 	defer func() { err = errors.Join(err, r.close()) }()
 	if err := r.open(); err != nil {
 		return err
 	}
-	sock, err := control.Listen(control.Socket{Path: cfg.Control.Socket, Mode: os.FileMode(cfg.Control.Mode), GID: int(cfg.Control.Group)})
+	sock, err := r.process.Inherited.controlSocket(cfg.Control, r.log)
 	if err != nil {
 		return err
 	}
@@ -72,13 +72,14 @@ func RunReceiver(ctx context.Context, cfg *config.Receiver, version string, log 
 	for i, o := range r.outputs {
 		parts.start("output "+cfg.Outputs[i].Name, o.Run)
 	}
-	parts.start("control", func(ctx context.Context) error { return control.Serve(ctx, sock, r.handlers(), log) })
-	parts.start("reopening", func(ctx context.Context) error { return r.reopen(ctx, reopen) })
+	parts.start("control", func(ctx context.Context) error { return control.Serve(ctx, sock, r.handlers(), r.log) })
+	parts.start("reopening", r.reopen)
 	for _, l := range r.listeners {
 		parts.start("listen "+l.Addr().String(), func(ctx context.Context) error { return r.ingest.Serve(ctx, l) })
 	}
 	r.listeners = nil // Serve closes them
-	ready()
+	r.log.Info("serving", "listen", r.listening)
+	r.process.Ready()
 	parts.wait(ctx)
 	return parts.stop()
 }
@@ -111,14 +112,10 @@ func (r *receiver) open() error {
 	if err != nil {
 		return err
 	}
-	for _, addr := range cfg.Listen {
-		network, address := config.Network(addr)
-		ln, err := net.Listen(network, address)
-		if err != nil {
-			return fmt.Errorf("listen on %s: %w", addr, err)
-		}
-		r.listeners = append(r.listeners, ln)
+	if r.listeners, err = r.process.Inherited.listen(cfg.Listen); err != nil {
+		return err
 	}
+	r.listening = names(r.listeners)
 	return nil
 }
 
@@ -135,25 +132,12 @@ func (r *receiver) openOutput(c config.Output) (*output.Output, error) {
 	})
 }
 
-func (r *receiver) reopen(ctx context.Context, asked <-chan struct{}) error {
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-asked:
-			for _, o := range r.outputs {
-				o.Reopen()
-			}
-			r.log.Info("output files are reopened")
-		}
-	}
-}
-
 func (r *receiver) close() error {
 	var err error
 	for _, l := range r.listeners {
 		err = errors.Join(err, l.Close())
 	}
+	err = errors.Join(err, r.process.Inherited.close())
 	for _, o := range r.outputs {
 		err = errors.Join(err, o.Close())
 	}

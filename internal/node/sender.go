@@ -26,7 +26,7 @@ import (
 type sender struct {
 	cfg     *config.Sender
 	log     *slog.Logger
-	version string
+	process Process
 	since   time.Time
 
 	lock    *os.File
@@ -57,9 +57,9 @@ type peer struct {
 	up     *uplink.Uplink
 }
 
-// RunSender runs a sender until ctx ends, then stops it in order. ready is called when every mount is served.
-func RunSender(ctx context.Context, cfg *config.Sender, version string, log *slog.Logger, ready func()) (err error) {
-	s := &sender{cfg: cfg, log: log, version: version, since: time.Now(), state: map[string]string{}, served: make(chan struct{}, len(cfg.Mounts))}
+// RunSender runs a sender until ctx ends, then stops it in order. It is ready when every mount is served.
+func RunSender(ctx context.Context, cfg *config.Sender, p Process) (err error) {
+	s := &sender{cfg: cfg, log: p.Log, process: p, since: time.Now(), state: map[string]string{}, served: make(chan struct{}, len(cfg.Mounts))}
 	defer func() { err = errors.Join(err, s.close()) }()
 	if err := s.open(); err != nil {
 		return err
@@ -75,11 +75,12 @@ func RunSender(ctx context.Context, cfg *config.Sender, version string, log *slo
 		parts.start("mount "+m.name, func(ctx context.Context) error { return s.serveMount(ctx, m) })
 		parts.start("pick-up "+m.name, func(ctx context.Context) error { return s.pickUp(ctx, m) })
 	}
-	sock, err := control.Listen(control.Socket{Path: cfg.Control.Socket, Mode: os.FileMode(cfg.Control.Mode), GID: int(cfg.Control.Group)})
+	sock, err := s.process.Inherited.controlSocket(cfg.Control, s.log)
 	if err != nil {
 		return errors.Join(err, parts.stop())
 	}
-	parts.start("control", func(ctx context.Context) error { return control.Serve(ctx, sock, s.handlers(), log) })
+	parts.start("control", func(ctx context.Context) error { return control.Serve(ctx, sock, s.handlers(), s.log) })
+	parts.start("reloading", s.reload)
 	parts.start("readiness", func(ctx context.Context) error {
 		for range s.mounts {
 			select {
@@ -88,7 +89,8 @@ func RunSender(ctx context.Context, cfg *config.Sender, version string, log *slo
 				return nil
 			}
 		}
-		ready()
+		s.log.Info("serving", "mounts", paths(s.mounts))
+		s.process.Ready()
 		return nil
 	})
 	parts.wait(ctx)
@@ -187,6 +189,14 @@ func (s *sender) openMounts() error {
 	return nil
 }
 
+func paths(mounts []mounted) []string {
+	list := make([]string, len(mounts))
+	for i, m := range mounts {
+		list[i] = m.m.Dir()
+	}
+	return list
+}
+
 // pickUp takes what lies below a mount.
 func (s *sender) pickUp(ctx context.Context, m mounted) error {
 	if err := s.pickUpBelow(ctx, m); err != nil && ctx.Err() == nil {
@@ -248,6 +258,7 @@ func (s *sender) close() error {
 	for _, m := range s.mounts {
 		err = errors.Join(err, m.m.Close())
 	}
+	err = errors.Join(err, s.process.Inherited.close())
 	if s.queue != nil {
 		err = errors.Join(err, s.queue.Close())
 	}

@@ -23,7 +23,7 @@ func (s *sender) handlers() control.Handlers {
 
 func (s *sender) status() control.Status {
 	now := time.Now()
-	st := control.Status{Role: "sender", Version: s.version, PID: os.Getpid(), Host: s.source.Host, Since: s.since, Now: now}
+	st := control.Status{Role: "sender", Version: s.process.Version, PID: os.Getpid(), Host: s.source.Host, Since: s.since, Now: now}
 	q := s.queue.Stats()
 	use := s.capture.Usage()
 	st.Sender = &control.SenderStatus{ID: s.source.Sender.String(), Mounts: s.mountStatus(), Spools: int(use.Spools),
@@ -165,8 +165,8 @@ func (r *receiver) status() control.Status {
 	now := time.Now()
 	host, _ := os.Hostname() // "" is shown as such
 	in := r.ingest.Status()
-	st := control.Status{Role: "receiver", Version: r.version, PID: os.Getpid(), Host: host, Since: r.since, Now: now,
-		Receiver: &control.ReceiverStatus{Listen: r.cfg.Listen, Refused: in.Refused, Limit: uint64(r.cfg.Limits.Memory)}}
+	st := control.Status{Role: "receiver", Version: r.process.Version, PID: os.Getpid(), Host: host, Since: r.since, Now: now,
+		Receiver: &control.ReceiverStatus{Listen: r.listening, Refused: in.Refused, Limit: uint64(r.cfg.Limits.Memory)}}
 	for _, p := range in.Peers {
 		key := p.Sender.String() + p.Address
 		if done := p.StoredBytes + p.DuplicateBytes; p.Bytes > done { // read at slightly different times
