@@ -43,6 +43,7 @@ var edges = map[string]string{
 	"scripts/bench":          "",
 	"scripts/bench/nullfs":   "",
 	"scripts/testgate":       "",
+	"internal/appliance":     "", // tests of the packages on booted machines
 	"internal/e2e":           "", // tests of the real programs
 	".":                      "",
 }

@@ -2,7 +2,7 @@
 # Installs the Debian packages that the tests and checks use and that are not there yet. Needs root only if some are missing.
 set -eu
 
-packages="ca-certificates curl e2fsprogs gcc git libc6-dev logrotate make nginx-light procps python3 rsyslog shellcheck systemd util-linux xz-utils zstd"
+packages="ca-certificates curl e2fsprogs gcc git iproute2 libc6-dev logrotate make mmdebstrap nginx-light procps python3 rsyslog shellcheck systemd systemd-container util-linux xz-utils zstd"
 
 missing=
 for p in $packages; do

@@ -1,0 +1,134 @@
+package appliance
+
+import (
+	"context"
+	"os"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// stopping is the longest that a machine may take to stop; systemd gives each unit 90 s.
+const stopping = 80 * time.Second
+
+// off reports whether the machine is switched off.
+func (m *machine) off() bool {
+	if m.done == nil {
+		return true
+	}
+	select {
+	case <-m.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// poweroff shuts the machine down in order and returns how long that took.
+func (m *machine) poweroff() time.Duration {
+	m.t.Helper()
+	begin := time.Now()
+	m.try("systemctl poweroff") // may be killed by what it asks for
+	m.ends(0)
+	return time.Since(begin)
+}
+
+// rebooting is the exit status by which systemd-nspawn asks to be started again (EXIT_FORCE_RESTART in its source).
+const rebooting = 133
+
+// reboot shuts the machine down in order, and boots it again.
+func (m *machine) reboot() {
+	m.t.Helper()
+	m.try("systemctl reboot")
+	m.ends(rebooting)
+	m.start()
+}
+
+// ends waits for the machine to end with this exit status of systemd-nspawn.
+func (m *machine) ends(status int) {
+	m.t.Helper()
+	select {
+	case <-m.done:
+	case <-time.After(stopping):
+		m.t.Fatalf("%s: not off within %v\n%s", m.name, stopping, m.console.text())
+	}
+	if got := m.nspawn.ProcessState.ExitCode(); got != status {
+		m.t.Fatalf("%s: systemd-nspawn ended with %d, want %d\n%s", m.name, got, status, m.console.text())
+	}
+}
+
+// crash ends all processes of the machine at once, and boots it again.
+func (m *machine) crash() {
+	m.t.Helper()
+	m.cut()
+	m.start()
+}
+
+// cut ends all processes of the machine at once.
+func (m *machine) cut() {
+	m.t.Helper()
+	if err := unix.Kill(m.leader, unix.SIGKILL); err != nil {
+		m.t.Fatal(err)
+	}
+	select {
+	case <-m.done:
+	case <-time.After(stopping):
+		m.t.Fatalf("%s: kill -9 of its PID 1 did not end it", m.name)
+	}
+}
+
+// end switches the machine off at the end of its test, and prints its journal if the test failed.
+func (m *machine) end() {
+	if !m.off() {
+		if m.t.Failed() {
+			out, _ := m.try("journalctl --no-hostname -o short-monotonic -n 150; systemctl --failed --no-legend; findmnt -t fuse.ftfuse")
+			m.t.Logf("%s: journal:\n%s", m.name, out)
+		}
+		unix.Kill(m.leader, unix.SIGKILL)
+		select {
+		case <-m.done:
+		case <-time.After(stopping):
+			m.t.Errorf("%s: does not end", m.name)
+			m.nspawn.Process.Kill()
+		}
+	}
+	if m.heard != nil {
+		m.heard.Close()
+	}
+	if m.network != nil {
+		m.network.Close()
+	}
+	unix.Unmount(m.dir+"/disk", unix.MNT_DETACH)
+	removeGroup(m.group)
+	if err := os.RemoveAll(m.dir); err != nil {
+		m.t.Error(err)
+	}
+}
+
+// until polls for what happens in other processes. The limit only ends a test that hangs.
+func (m *machine) until(what, command string) string {
+	m.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	for {
+		out, err := m.try(command)
+		if err == nil {
+			return out
+		}
+		select {
+		case <-ctx.Done():
+			m.t.Fatalf("%s: %s: not within %v: %s: %v\n%s", m.name, what, limit, command, err, out)
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+func each(t *testing.T, f func(t *testing.T, release string)) {
+	for _, release := range []string{"bookworm", "trixie"} {
+		t.Run(release, func(t *testing.T) {
+			t.Parallel()
+			f(t, release)
+		})
+	}
+}
