@@ -16,6 +16,7 @@ func (l *loader) checkReceiver(c *Receiver) {
 		}
 	}
 	run(func(c *Receiver) { l.checkControl(c.Control) }, "control")
+	run(func(c *Receiver) { l.checkMetrics(c.Metrics.Listen, c.Control) }, "control", "metrics")
 	run(l.checkListen, "listen")
 	run(l.checkLimits, "limits")
 	run(l.checkOutputs, "outputs", "state_dir")

@@ -20,6 +20,7 @@ func (l *loader) checkSender(c *Sender) {
 	}
 	run(l.checkHost, "host")
 	run(func(c *Sender) { l.checkControl(c.Control) }, "control")
+	run(func(c *Sender) { l.checkMetrics(c.Metrics.Listen, c.Control) }, "control", "metrics")
 	run(l.checkMounts, "mounts", "state_dir", "spool_dir", "queue", "control")
 	run(l.checkRules, "rules", "mounts", "targets")
 	run(l.checkQueue, "queue", "spool_dir", "state_dir")
@@ -46,6 +47,19 @@ func (l *loader) checkControl(c Control) {
 	}
 	if c.Mode&0o007 != 0 {
 		l.doubt("control.mode", fmt.Sprintf("%s lets every user of the machine give commands", c.Mode), "write 0660 and name a group")
+	}
+}
+
+// checkMetrics keeps figures, paths and names from whoever else is in the network.
+func (l *loader) checkMetrics(listen string, c Control) {
+	network, address := Network(listen)
+	switch {
+	case listen == "":
+	case !local(listen):
+		l.bad("metrics.listen", fmt.Sprintf("got %s, want a loopback address or a unix socket: there is neither encryption nor a password", quote(listen)),
+			"write 127.0.0.1:PORT, or let systemd listen: a socket unit with FileDescriptorName=metrics")
+	case network == "unix" && address == c.Socket:
+		l.bad("metrics.listen", "got the control socket, want one of its own", "write unix:"+strings.TrimSuffix(c.Socket, ".sock")+"-metrics.sock")
 	}
 }
 

@@ -24,6 +24,7 @@ func DefaultSender() Sender {
 		StateDir: "/var/lib/ftfuse/sender",
 		Control:  Control{Socket: "/run/ftfuse/sender.sock", Mode: 0o660, Group: Keep},
 		Log:      Log{Level: "info", Format: "auto"},
+		Metrics:  Metrics{UnreachableAfter: 5 * time.Minute},
 		Mounts:   []Mount{mount},
 		Rules:    []Rule{rotated, rest},
 		Queue: Queue{

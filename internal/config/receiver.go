@@ -4,12 +4,18 @@ import "time"
 
 // Receiver is what receiver.yaml says.
 type Receiver struct {
-	StateDir string   `koanf:"state_dir" form:"path"` // the ledger
-	Control  Control  `koanf:"control"`
-	Log      Log      `koanf:"log"`
-	Listen   []string `koanf:"listen" form:"address"`
-	Limits   Limits   `koanf:"limits"`
-	Outputs  []Output `koanf:"outputs"`
+	StateDir string          `koanf:"state_dir" form:"path"` // the ledger
+	Control  Control         `koanf:"control"`
+	Log      Log             `koanf:"log"`
+	Metrics  ReceiverMetrics `koanf:"metrics"`
+	Listen   []string        `koanf:"listen" form:"address"`
+	Limits   Limits          `koanf:"limits"`
+	Outputs  []Output        `koanf:"outputs"`
+}
+
+// ReceiverMetrics says where Prometheus and health checks ask.
+type ReceiverMetrics struct {
+	Listen string `koanf:"listen" form:"address?"` // of this machine; "": nowhere
 }
 
 // Limits bound what peers can make the receiver use.

@@ -15,6 +15,7 @@ type Sender struct {
 	SpoolDir string   `koanf:"spool_dir" form:"path?"` // captured bytes that are not delivered yet
 	Control  Control  `koanf:"control"`
 	Log      Log      `koanf:"log"`
+	Metrics  Metrics  `koanf:"metrics"`
 	Mounts   []Mount  `koanf:"mounts"`
 	Rules    []Rule   `koanf:"rules"`
 	Queue    Queue    `koanf:"queue"`
@@ -32,6 +33,12 @@ type Control struct {
 type Log struct {
 	Level  string `koanf:"level" oneof:"debug info warn error"`
 	Format string `koanf:"format" oneof:"auto text json journal"` // auto: journal if stderr is one, else text
+}
+
+// Metrics says where Prometheus and health checks ask.
+type Metrics struct {
+	Listen           string        `koanf:"listen" form:"address?"`              // of this machine; "": nowhere
+	UnreachableAfter time.Duration `koanf:"unreachable_after" min:"1s" max:"7d"` // a target that is away so long is unhealthy
 }
 
 // Mount is one captured directory.

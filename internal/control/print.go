@@ -17,6 +17,9 @@ func (s *Status) Print(w io.Writer, style Style) error {
 	for _, t := range s.Trouble {
 		p.line(cell{"! " + plain(t), red})
 	}
+	for _, r := range s.Unhealthy {
+		p.line(cell{"! " + plain(r.Text), red})
+	}
 	if s.Sender != nil {
 		p.sender(s.Sender, s.Now)
 	}

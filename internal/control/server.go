@@ -46,8 +46,13 @@ func Serve(ctx context.Context, l net.Listener, handlers Handlers, log *slog.Log
 	mux.HandleFunc("/", serve(func(context.Context, url.Values, []byte) (any, error) {
 		return nil, &Error{Status: http.StatusNotFound, Text: "unknown command", Hint: "is the running ftfuse older than this one? compare `ftfuse version` with `ftfuse status`"}
 	}))
+	return ServeHTTP(ctx, l, mux, log)
+}
+
+// ServeHTTP has h answer on l with the same bounds, and ends as Serve does.
+func ServeHTTP(ctx context.Context, l net.Listener, h http.Handler, log *slog.Logger) error {
 	s := &http.Server{
-		Handler:           mux,
+		Handler:           h,
 		ReadHeaderTimeout: serverTimeout / 6,
 		ReadTimeout:       serverTimeout,
 		WriteTimeout:      serverTimeout,

@@ -42,15 +42,17 @@ func (d Drops) Add(why record.Reason, c Count) { d[why.String()] = d[why.String(
 
 // Status is the answer to PathStatus. Exactly one of Sender and Receiver is set.
 type Status struct {
-	Role     string          `json:"role"` // sender or receiver
-	Version  string          `json:"version"`
-	PID      int             `json:"pid"`
-	Host     string          `json:"host"`
-	Since    time.Time       `json:"since"` // start of the process
-	Now      time.Time       `json:"now"`   // when the answer was made
-	Trouble  []string        `json:"trouble,omitempty"`
-	Sender   *SenderStatus   `json:"sender,omitempty"`
-	Receiver *ReceiverStatus `json:"receiver,omitempty"`
+	Role    string    `json:"role"` // sender or receiver
+	Version string    `json:"version"`
+	PID     int       `json:"pid"`
+	Host    string    `json:"host"`
+	Since   time.Time `json:"since"` // start of the process
+	Now     time.Time `json:"now"`   // when the answer was made
+	Trouble []string  `json:"trouble,omitempty"`
+	// Unhealthy is why /healthz answers 503; Judge fills it.
+	Unhealthy []Reason        `json:"unhealthy,omitempty"`
+	Sender    *SenderStatus   `json:"sender,omitempty"`
+	Receiver  *ReceiverStatus `json:"receiver,omitempty"`
 }
 
 // SenderStatus is what a sender knows of itself.
@@ -58,6 +60,7 @@ type SenderStatus struct {
 	ID     string        `json:"id"`
 	Mounts []MountStatus `json:"mounts"`
 	Spools int           `json:"spools"` // files of captured bytes, of all mounts together
+	Disk   uint64        `json:"disk"`   // bytes that they take, delivered ones that stay readable included
 	Unseen uint64        `json:"unseen"` // bytes in them that the follower has not registered yet
 	Flows  []Flow        `json:"flows"`
 	Queue  QueueStatus   `json:"queue"`
@@ -70,6 +73,14 @@ type MountStatus struct {
 	Path  string      `json:"path"`
 	State string      `json:"state"` // serving, or what is wrong
 	Opens []OpenCount `json:"opens"`
+
+	Requests  uint64 `json:"requests"` // from the kernel
+	Writes    uint64 `json:"writes"`   // of those, write(2) by write capture
+	Panics    uint64 `json:"panics"`   // requests that failed by a mistake in ftfuse
+	TakeOvers uint64 `json:"take_overs"`
+	Handles   int    `json:"handles"` // open files and directories
+	Nodes     int    `json:"nodes"`   // inodes that the kernel knows
+	Files     int    `json:"files"`   // captured files in use
 }
 
 // OpenCount says how often a file was opened in a mode, and why in that one.
@@ -100,8 +111,10 @@ type QueueStatus struct {
 	Bytes    uint64    `json:"bytes"`    // captured bytes held for any target
 	MaxSize  uint64    `json:"max_size"` // bound on Bytes
 	DiskFree uint64    `json:"disk_free"`
-	MinFree  uint64    `json:"min_free"`        // bound on DiskFree
-	Oldest   time.Time `json:"oldest,omitzero"` // when the oldest queued data was captured; zero: queue empty
+	MinFree  uint64    `json:"min_free"`           // bound on DiskFree
+	Oldest   time.Time `json:"oldest,omitzero"`    // when the oldest queued data was captured; zero: queue empty
+	Disk     uint64    `json:"disk"`               // bytes that the queue itself takes on disk, besides the spools
+	LastLoss time.Time `json:"last_loss,omitzero"` // since the start of the process, other than by expiry or an operator
 	Epoch    uint64    `json:"epoch"`
 	State    string    `json:"state"` // ok, full, or what is wrong
 }
@@ -120,16 +133,21 @@ type QueueReport struct {
 type PeerStatus struct {
 	Target     string        `json:"target"`
 	Address    string        `json:"address"`
-	State      string        `json:"state"`     // connected, connecting, waiting
-	Since      time.Time     `json:"since"`     // in this state
-	RTT        time.Duration `json:"rtt_ns"`    // of the last PING; 0: none was needed yet
-	Window     uint64        `json:"window"`    // bytes that may be unacknowledged
-	InFlight   uint64        `json:"in_flight"` // bytes that are
-	Sent       Count         `json:"sent"`      // since the start of the process, what was sent again included
+	State      string        `json:"state"`  // connected, connecting, waiting
+	Since      time.Time     `json:"since"`  // in this state
+	Turned     time.Time     `json:"turned"` // when it became connected last, or ceased to be
+	LastAck    time.Time     `json:"last_ack,omitzero"`
+	Oldest     time.Time     `json:"oldest,omitzero"` // when the oldest data that waits for it was captured
+	RTT        time.Duration `json:"rtt_ns"`          // of the last PING; 0: none was needed yet
+	Window     uint64        `json:"window"`          // bytes that may be unacknowledged
+	InFlight   uint64        `json:"in_flight"`       // bytes that are
+	Sent       Count         `json:"sent"`            // since the start of the process, what was sent again included
 	Acked      Count         `json:"acked"`
+	Wire       uint64        `json:"wire"`             // bytes of frames sent
 	ByteRate   float64       `json:"bytes_per_second"` // acknowledged, since the last look
 	RecordRate float64       `json:"records_per_second"`
 	Reconnects uint64        `json:"reconnects"`
+	Failures   uint64        `json:"failures"`        // connections and attempts that failed
 	Error      string        `json:"error,omitempty"` // the last one
 	ErrorAt    time.Time     `json:"error_at,omitzero"`
 }
@@ -142,6 +160,25 @@ type ReceiverStatus struct {
 	Refused map[string]uint64 `json:"refused"` // connections, by reason
 	Memory  uint64            `json:"memory"`  // bytes received and not written yet
 	Limit   uint64            `json:"limit"`   // bound on Memory
+	Totals  IngestTotals      `json:"totals"`
+	Ledger  LedgerStatus      `json:"ledger"`
+}
+
+// IngestTotals counts over all connections since the start of the process, those that have ended included.
+type IngestTotals struct {
+	Connections int    `json:"connections"` // open now
+	Accepted    uint64 `json:"accepted"`
+	Wire        uint64 `json:"wire"`     // bytes of frames with data, as they came
+	Failures    uint64 `json:"failures"` // attempts to write that failed and were made again
+	Received    Count  `json:"received"`
+	Stored      Count  `json:"stored"`
+	Duplicates  Count  `json:"duplicates"`
+}
+
+// LedgerStatus is the receiver's memory of what it holds.
+type LedgerStatus struct {
+	Disk     uint64 `json:"disk"`     // bytes
+	Salvages int    `json:"salvages"` // openings that found damage
 }
 
 // SourceStatus is one sender as the receiver sees it.
@@ -172,6 +209,8 @@ type OutputStatus struct {
 	Missing    Drops     `json:"missing"`    // what will not, by the sender's reason
 	Unowned    uint64    `json:"unowned"`    // bytes of somebody else found in our files
 	Uncertain  uint64    `json:"uncertain"`  // bytes that may be in the files twice
+	Misplaced  uint64    `json:"misplaced"`  // chunks whose path could not be used
+	Rotated    uint64    `json:"rotated"`    // files
 	Error      string    `json:"error,omitempty"`
 	ErrorAt    time.Time `json:"error_at,omitzero"`
 }

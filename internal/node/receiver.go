@@ -14,6 +14,7 @@ import (
 	"ftfuse/internal/control"
 	"ftfuse/internal/ingest"
 	"ftfuse/internal/ledger"
+	"ftfuse/internal/metrics"
 	"ftfuse/internal/output"
 	"ftfuse/internal/record"
 )
@@ -73,6 +74,7 @@ func RunReceiver(ctx context.Context, cfg *config.Receiver, p Process) (err erro
 		parts.start("output "+cfg.Outputs[i].Name, o.Run)
 	}
 	parts.start("control", func(ctx context.Context) error { return control.Serve(ctx, sock, r.handlers(), r.log) })
+	serveMetrics(parts, r.process.Inherited.metricsSockets(cfg.Metrics.Listen, cfg.Control, r.log), metrics.Receiver, r.status, r.log)
 	parts.start("reopening", r.reopen)
 	for _, l := range r.listeners {
 		parts.start("listen "+l.Addr().String(), func(ctx context.Context) error { return r.ingest.Serve(ctx, l) })
@@ -84,6 +86,8 @@ func RunReceiver(ctx context.Context, cfg *config.Receiver, p Process) (err erro
 	return parts.stop()
 }
 
+func (r *receiver) ledgerDir() string { return filepath.Join(r.cfg.StateDir, "ledger") }
+
 func (r *receiver) open() error {
 	cfg := r.cfg
 	var err error
@@ -91,7 +95,7 @@ func (r *receiver) open() error {
 		return err
 	}
 	var past ledger.Report
-	if r.ledger, past, err = ledger.Open(ledger.Options{Dir: filepath.Join(cfg.StateDir, "ledger"), Logger: r.log.With("part", "ledger")}); err != nil {
+	if r.ledger, past, err = ledger.Open(ledger.Options{Dir: r.ledgerDir(), Logger: r.log.With("part", "ledger")}); err != nil {
 		return err
 	}
 	if past.Damage != "" {

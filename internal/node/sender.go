@@ -15,6 +15,7 @@ import (
 	"ftfuse/internal/config"
 	"ftfuse/internal/control"
 	"ftfuse/internal/identify"
+	"ftfuse/internal/metrics"
 	"ftfuse/internal/mount"
 	"ftfuse/internal/queue"
 	"ftfuse/internal/record"
@@ -80,6 +81,7 @@ func RunSender(ctx context.Context, cfg *config.Sender, p Process) (err error) {
 		return errors.Join(err, parts.stop())
 	}
 	parts.start("control", func(ctx context.Context) error { return control.Serve(ctx, sock, s.handlers(), s.log) })
+	serveMetrics(parts, s.process.Inherited.metricsSockets(cfg.Metrics.Listen, cfg.Control, s.log), metrics.Sender, s.status, s.log)
 	parts.start("reloading", s.reload)
 	parts.start("readiness", func(ctx context.Context) error {
 		for range s.mounts {

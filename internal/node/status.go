@@ -3,14 +3,17 @@ package node
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"ftfuse/internal/control"
+	"ftfuse/internal/ingest"
 	"ftfuse/internal/queue"
 )
 
@@ -26,10 +29,10 @@ func (s *sender) status() control.Status {
 	st := control.Status{Role: "sender", Version: s.process.Version, PID: os.Getpid(), Host: s.source.Host, Since: s.since, Now: now}
 	q := s.queue.Stats()
 	use := s.capture.Usage()
-	st.Sender = &control.SenderStatus{ID: s.source.Sender.String(), Mounts: s.mountStatus(), Spools: int(use.Spools),
+	st.Sender = &control.SenderStatus{ID: s.source.Sender.String(), Mounts: s.mountStatus(), Spools: int(use.Spools), Disk: uint64(max(use.Disk, 0)),
 		Unseen: uint64(max(use.Unseen, 0)), Flows: flows(q), Queue: s.queueStatus(q)}
 	for _, p := range s.uplinks {
-		st.Sender.Peers = append(st.Sender.Peers, s.peerStatus(p, now))
+		st.Sender.Peers = append(st.Sender.Peers, s.peerStatus(p, q, now))
 	}
 	if use.Refused > 0 {
 		st.Trouble = append(st.Trouble, fmt.Sprintf("%d opens got write capture because there were too many spools: raise LimitNOFILE", use.Refused))
@@ -37,6 +40,7 @@ func (s *sender) status() control.Status {
 	if use.Damaged > 0 {
 		st.Trouble = append(st.Trouble, fmt.Sprintf("%d damaged spools were set aside: look into the quarantine folder", use.Damaged))
 	}
+	st.Judge(s.cfg.Metrics.UnreachableAfter)
 	return st
 }
 
@@ -46,7 +50,9 @@ func (s *sender) mountStatus() []control.MountStatus {
 		s.mu.Lock()
 		ms := control.MountStatus{Name: m.name, Path: m.m.Dir(), State: s.state[m.name]}
 		s.mu.Unlock()
-		for _, o := range m.m.Stats().Opens {
+		x := m.m.Stats()
+		ms.Requests, ms.Writes, ms.Panics, ms.Handles, ms.Nodes, ms.Files = x.Requests, x.Writes, x.Panics, x.Handles, x.Nodes, x.Files
+		for _, o := range x.Opens {
 			ms.Opens = append(ms.Opens, control.OpenCount{Mode: o.Mode, Reason: o.Reason, Count: o.Count})
 		}
 		list = append(list, ms)
@@ -55,7 +61,8 @@ func (s *sender) mountStatus() []control.MountStatus {
 }
 
 func (s *sender) queueStatus(q queue.Stats) control.QueueStatus {
-	qs := control.QueueStatus{Bytes: q.Held, MaxSize: uint64(s.cfg.Queue.MaxSize), MinFree: uint64(s.cfg.Queue.MinFree), Epoch: q.Epoch, State: "ok"}
+	qs := control.QueueStatus{Bytes: q.Held, MaxSize: uint64(s.cfg.Queue.MaxSize), MinFree: uint64(s.cfg.Queue.MinFree), Epoch: q.Epoch, LastLoss: q.LastLoss,
+		Disk: diskUse(s.cfg.Queue.Dir), State: "ok"}
 	var st unix.Statfs_t
 	if unix.Statfs(s.cfg.StateDir, &st) == nil {
 		qs.DiskFree = st.Bavail * uint64(st.Bsize)
@@ -71,12 +78,19 @@ func (s *sender) queueStatus(q queue.Stats) control.QueueStatus {
 	return qs
 }
 
-func (s *sender) peerStatus(p peer, now time.Time) control.PeerStatus {
+func (s *sender) peerStatus(p peer, q queue.Stats, now time.Time) control.PeerStatus {
 	u := p.up.Status()
-	return control.PeerStatus{Target: p.target.Name, Address: p.target.Address, State: u.State.String(), Since: u.Since, RTT: u.RTT,
+	ps := control.PeerStatus{Target: p.target.Name, Address: p.target.Address, State: u.State.String(), Since: u.Since, Turned: u.Turned, LastAck: u.LastAck, RTT: u.RTT,
 		Window: uint64(p.target.Window), InFlight: uint64(max(u.Bytes, 0)), Sent: control.Count{Bytes: u.SentBytes, Records: u.SentRecords}, Acked: control.Count{Bytes: u.AckedBytes, Records: u.AckedRecords},
 		ByteRate: s.rates.of(p.target.Name, u.AckedBytes, now), RecordRate: s.rates.of(p.target.Name+" records", u.AckedRecords, now),
+		Wire: u.WireBytes, Failures: u.Failures,
 		Reconnects: max(u.Connects, 1) - 1, Error: u.LastError, ErrorAt: u.LastErrorAt}
+	for _, c := range q.Cursors {
+		if c.Name == p.target.Name {
+			ps.Oldest = c.Oldest
+		}
+	}
+	return ps
 }
 
 // flows turns the queue's rows into what status shows.
@@ -166,7 +180,8 @@ func (r *receiver) status() control.Status {
 	host, _ := os.Hostname() // "" is shown as such
 	in := r.ingest.Status()
 	st := control.Status{Role: "receiver", Version: r.process.Version, PID: os.Getpid(), Host: host, Since: r.since, Now: now,
-		Receiver: &control.ReceiverStatus{Listen: r.listening, Refused: in.Refused, Limit: uint64(r.cfg.Limits.Memory)}}
+		Receiver: &control.ReceiverStatus{Listen: r.listening, Refused: in.Refused, Limit: uint64(r.cfg.Limits.Memory),
+			Totals: totals(in), Ledger: control.LedgerStatus{Disk: diskUse(r.ledgerDir()), Salvages: r.ledger.Salvages()}}}
 	for _, p := range in.Peers {
 		key := p.Sender.String() + p.Address
 		if done := p.StoredBytes + p.DuplicateBytes; p.Bytes > done { // read at slightly different times
@@ -187,8 +202,29 @@ func (r *receiver) status() control.Status {
 		}
 		st.Receiver.Outputs = append(st.Receiver.Outputs, control.OutputStatus{Name: r.cfg.Outputs[i].Name, Base: r.cfg.Outputs[i].Base,
 			Files: int(x.OpenFiles), Written: control.Count{Bytes: uint64(x.Bytes), Records: uint64(x.Records)}, FileBytes: uint64(x.Written),
-			Duplicates: uint64(x.Duplicates), Gaps: gaps, Missing: missing, Unowned: uint64(x.Unowned), Uncertain: uint64(x.Uncertain),
+			Duplicates: uint64(x.Duplicates), Gaps: gaps, Missing: missing, Unowned: uint64(x.Unowned), Uncertain: uint64(x.Uncertain), Misplaced: uint64(x.Misplaced), Rotated: uint64(x.Rotated),
 			Error: x.LastError, ErrorAt: x.LastErrorTime})
 	}
+	st.Judge(0) // it has no targets
 	return st
+}
+
+func totals(in ingest.Status) control.IngestTotals {
+	return control.IngestTotals{Connections: in.Connections, Accepted: in.Accepted, Wire: in.WireBytes, Failures: in.Failures,
+		Received:   control.Count{Bytes: in.Bytes, Records: in.Records},
+		Stored:     control.Count{Bytes: in.StoredBytes, Records: in.StoredRecords},
+		Duplicates: control.Count{Bytes: in.DuplicateBytes, Records: in.DuplicateRecords}}
+}
+
+// diskUse returns the bytes on disk of what lies below dir. What vanishes meanwhile does not count.
+func diskUse(dir string) uint64 {
+	var n uint64
+	_ = filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error { // it never returns an error
+		var st unix.Stat_t
+		if err == nil && unix.Lstat(path, &st) == nil {
+			n += uint64(st.Blocks) * 512
+		}
+		return nil
+	})
+	return n
 }

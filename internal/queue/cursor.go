@@ -223,6 +223,7 @@ func (c *Cursor) advance(last uint64) {
 			c.rec.Filtered.add(d.s.rule, d.s.tally())
 		case d.s.reason != 0:
 			c.rec.Dropped.add(d.s.rule, d.s.reason, d.s.tally())
+			c.q.noteLoss(d.s.reason)
 		default:
 			c.rec.Delivered.add(d.s.rule, d.s.tally())
 		}

@@ -135,6 +135,7 @@ func (c *Cursor) drop(d *delivered, why record.Reason, mergeFrom uint64) {
 	var parts []gapPart
 	if q.o.Wants(c.rec.Name, d.s.rule) {
 		c.rec.Dropped.add(d.s.rule, why, t)
+		q.noteLoss(why)
 		parts = []gapPart{q.partOf(d)}
 	} else {
 		c.rec.Filtered.add(d.s.rule, t)

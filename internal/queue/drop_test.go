@@ -42,6 +42,9 @@ func TestDropOldestSparesWhatIsInFlight(t *testing.T) {
 		t.Fatalf("got %d extents released and %d bytes held, want 7 and 130", released, q.Held())
 	}
 	balanced(t, q)
+	if q.Stats().LastLoss.IsZero() {
+		t.Fatal("the loss was not noted")
+	}
 	q.Close()
 
 	q, _ = open(t, o) // gaps and counters are on disk

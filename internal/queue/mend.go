@@ -216,6 +216,7 @@ func (q *Queue) settleLost() {
 		for rule, was := range c.queued {
 			if lost := was.minus(queued[rule]); lost != (Tally{}) {
 				c.rec.Dropped.add(rule, record.Damaged, lost)
+				q.noteLoss(record.Damaged)
 				c.rec.tellGap(rule, lost)
 				c.queued[rule] = queued[rule]
 			}

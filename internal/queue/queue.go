@@ -55,6 +55,7 @@ type Queue struct {
 	recovered  uint64          // handles that were closed and reopened after an error
 	mismatch   uint64          // bytes by which the identity was off at Open without any damage: a bug
 	quarantine string          // newest quarantine folder made by this handle
+	lastLoss   time.Time       // see Stats
 	closed     bool
 	done       chan struct{} // closed by Close
 	soiled     chan struct{} // one token: dirty was set

@@ -21,6 +21,7 @@ type Stats struct {
 	Recovered  uint64           `json:"recovered"`            // databases reopened after an error, since Open
 	Mismatch   uint64           `json:"mismatch"`             // rows that did not add up at Open without damage: a bug
 	Quarantine string           `json:"quarantine,omitempty"` // newest folder made since Open
+	LastLoss   time.Time        `json:"last_loss,omitzero"`   // when something was dropped last since Open, other than by expiry or by an operator
 }
 
 // CursorStats is one destination's part.
@@ -79,7 +80,7 @@ func (q *Queue) Stats() Stats {
 // stats copies the counters. Called with mu held.
 func (q *Queue) stats() Stats {
 	s := Stats{Epoch: q.rec.Epoch, Last: q.last, Seq: q.seq, Segments: len(q.segs), Held: q.held,
-		Captured: cloneTallies(q.rec.Captured), Recovered: q.recovered, Mismatch: q.mismatch, Quarantine: q.quarantine}
+		Captured: cloneTallies(q.rec.Captured), Recovered: q.recovered, Mismatch: q.mismatch, Quarantine: q.quarantine, LastLoss: q.lastLoss}
 	for _, name := range slices.Sorted(maps.Keys(q.cursors)) {
 		c := q.cursors[name]
 		cs := CursorStats{Name: name, Acked: c.rec.Acked, Behind: q.last - c.rec.Acked, Gaps: len(c.rec.Gaps)}
@@ -97,6 +98,13 @@ func (q *Queue) stats() Stats {
 		s.Cursors = append(s.Cursors, cs)
 	}
 	return s
+}
+
+// noteLoss remembers when something was dropped that nobody wanted dropped. Called with mu held.
+func (q *Queue) noteLoss(why record.Reason) {
+	if why != record.Expired && why != record.Purged {
+		q.lastLoss = time.Now()
+	}
 }
 
 // terms adds up what is known of a rule's input, before the cursor began and since. Called with mu held.

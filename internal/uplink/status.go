@@ -27,9 +27,11 @@ func (s State) String() string {
 type Status struct {
 	State     State
 	Since     time.Time // of the state
+	Turned    time.Time // when it became connected last, or ceased to be; zero before Run
 	Address   string    // of the receiver, while connected
 	RTT       time.Duration
 	LastFrame time.Time // from the receiver
+	LastAck   time.Time // of something; zero if there was none
 
 	Credit  uint64    // bytes the receiver grants now
 	Bytes   int64     // of bodies under way
@@ -59,6 +61,8 @@ type status struct {
 	mu      sync.Mutex // guards the fields below
 	state   State
 	since   time.Time
+	turned  time.Time
+	lastAck time.Time
 	address string
 	track   *tracker // of the present connection, or nil
 	last    string
@@ -73,6 +77,9 @@ func (s *status) set(state State) {
 		s.state, s.since = state, time.Now()
 	}
 	if state != Connected && state != Draining {
+		if s.track != nil || s.turned.IsZero() {
+			s.turned = time.Now()
+		}
 		s.track, s.address = nil, ""
 	}
 }
@@ -81,14 +88,15 @@ func (s *status) connected(address string, t *tracker) {
 	s.connects.Add(1)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.state, s.since, s.address, s.track = Connected, time.Now(), address, t
+	now := time.Now()
+	s.state, s.since, s.turned, s.address, s.track = Connected, now, now, address, t
 }
 
 // well is called when something was acknowledged.
 func (s *status) well() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.last, s.told = "", false
+	s.last, s.told, s.lastAck = "", false, time.Now()
 }
 
 // failed returns true if this is the first failure since things went well.
@@ -117,7 +125,7 @@ func (u *Uplink) Status() Status {
 		st.LastFrame = time.Unix(0, ns)
 	}
 	s.mu.Lock()
-	st.State, st.Since, st.Address, st.LastError, st.LastErrorAt = s.state, s.since, s.address, s.last, s.lastAt
+	st.State, st.Since, st.Turned, st.LastAck, st.Address, st.LastError, st.LastErrorAt = s.state, s.since, s.turned, s.lastAck, s.address, s.last, s.lastAt
 	track := s.track
 	s.mu.Unlock()
 	if track != nil {

@@ -1,0 +1,59 @@
+package control
+
+import (
+	"slices"
+	"testing"
+	"time"
+)
+
+func TestJudge(t *testing.T) {
+	now := time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
+	ago := func(d time.Duration) time.Time { return now.Add(-d) }
+	well := func() (*Status, *SenderStatus) {
+		s := &Status{Role: "sender", Since: ago(time.Hour), Now: now, Sender: &SenderStatus{
+			Mounts: []MountStatus{{Name: "log", State: Serving}},
+			Queue:  QueueStatus{Bytes: 89, MaxSize: 100, State: "ok"},
+			Peers:  []PeerStatus{{Target: "main", State: "connected", LastAck: ago(30 * time.Minute)}},
+		}}
+		return s, s.Sender
+	}
+	for name, c := range map[string]struct {
+		change func(*Status, *SenderStatus)
+		want   []string
+	}{
+		"all well":            {func(*Status, *SenderStatus) {}, nil},
+		"a mount starts":      {func(_ *Status, s *SenderStatus) { s.Mounts[0].State = "starting" }, []string{MountNotServed + " log"}},
+		"away, nothing waits": {func(_ *Status, s *SenderStatus) { s.Peers[0].State = "waiting" }, nil},
+		"away, for a moment":  {func(_ *Status, s *SenderStatus) { s.Peers[0].State, s.Peers[0].Oldest = "waiting", ago(4*time.Minute) }, nil},
+		"away, for too long":  {func(_ *Status, s *SenderStatus) { s.Peers[0].State, s.Peers[0].Oldest = "waiting", ago(6*time.Minute) }, []string{TargetUnreachable + " main"}},
+		"old data, acks go on": {func(_ *Status, s *SenderStatus) {
+			s.Peers[0].Oldest, s.Peers[0].LastAck = ago(6*time.Hour), ago(time.Second)
+		}, nil},
+		"no acks": {func(_ *Status, s *SenderStatus) {
+			s.Peers[0].Oldest, s.Peers[0].LastAck = ago(6*time.Hour), ago(6*time.Minute)
+		}, []string{TargetStalled + " main"}},
+		"just started": {func(st *Status, s *SenderStatus) {
+			st.Since, s.Peers[0].Oldest, s.Peers[0].LastAck = ago(time.Minute), ago(6*time.Hour), time.Time{}
+		}, nil},
+		"90 %":                {func(_ *Status, s *SenderStatus) { s.Queue.Bytes = 90 }, []string{QueueFilling + " "}},
+		"full, and drops":     {func(_ *Status, s *SenderStatus) { s.Queue.State, s.Queue.LastLoss = "full", ago(time.Second) }, []string{QueueFull + " ", Dropping + " "}},
+		"dropped, long since": {func(_ *Status, s *SenderStatus) { s.Queue.LastLoss = ago(2 * time.Minute) }, nil},
+	} {
+		s, sender := well()
+		c.change(s, sender)
+		s.Judge(5 * time.Minute)
+		var got []string
+		for _, r := range s.Unhealthy {
+			got = append(got, r.Code+" "+r.Subject)
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: got %q, want %q", name, got, c.want)
+		}
+	}
+	r := &Status{Role: "receiver", Now: now, Receiver: &ReceiverStatus{Outputs: []OutputStatus{
+		{Name: "a", Error: "disk full", ErrorAt: ago(time.Second)}, {Name: "b", Error: "long ago", ErrorAt: ago(time.Hour)}, {Name: "c"}}}}
+	r.Judge(0)
+	if want := (Reason{OutputFailing, "a", "output a cannot write: disk full"}); len(r.Unhealthy) != 1 || r.Unhealthy[0] != want {
+		t.Errorf("receiver: got %+v, want %+v", r.Unhealthy, want)
+	}
+}

@@ -1,0 +1,223 @@
+package metrics
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+	"go.uber.org/goleak"
+
+	"ftfuse/internal/control"
+)
+
+var update = flag.Bool("update", false, "write the generated documents anew")
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var now = time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
+
+// statuses are a sender and a receiver that have something of everything.
+func statuses() map[Role]control.Status {
+	flow := control.Flow{Rule: "default", Target: "main", Captured: control.Count{Bytes: 100, Records: 10},
+		Delivered: control.Count{Bytes: 60, Records: 6}, Queued: control.Count{Bytes: 10, Records: 1}, Filtered: control.Count{Bytes: 10, Records: 1},
+		Dropped: control.Drops{"queue_full": {Bytes: 20, Records: 2}}}
+	sender := control.Status{Role: "sender", Version: "1.2.3", Since: now.Add(-time.Hour), Now: now, Sender: &control.SenderStatus{
+		Spools: 3, Unseen: 7, Disk: 4096, Flows: []control.Flow{flow},
+		Mounts: []control.MountStatus{{Name: "log", Path: "/secret/path", State: control.Serving, Requests: 5, Opens: []control.OpenCount{
+			{Mode: "write", Reason: "rule: capture write", Count: 1}, {Mode: "write", Reason: "no spool: too many", Count: 2}, {Mode: "write", Reason: "no spool: other", Count: 3}}}},
+		Queue: control.QueueStatus{Bytes: 10, MaxSize: 100, State: "ok", Oldest: now.Add(-90 * time.Second)},
+		Peers: []control.PeerStatus{{Target: "main", State: "connected", Turned: now.Add(-time.Minute), RTT: 20 * time.Millisecond, Oldest: now.Add(-90 * time.Second), LastAck: now.Add(-time.Second)}},
+	}}
+	receiver := control.Status{Role: "receiver", Version: "1.2.3", Since: now, Now: now, Receiver: &control.ReceiverStatus{
+		Refused: map[string]uint64{"slow": 1, "clone": 0}, Peers: []control.SourceStatus{{Host: "evil-host", Address: "10.0.0.1:1"}},
+		Outputs: []control.OutputStatus{{Name: "files", Base: "/secret/base", Missing: control.Drops{"purged": {Bytes: 3, Records: 1}}}},
+	}}
+	return map[Role]control.Status{Sender: sender, Receiver: receiver}
+}
+
+// ask returns what a handler for status answers.
+func ask(t *testing.T, role Role, s control.Status, path string) *httptest.ResponseRecorder {
+	t.Helper()
+	h, err := handler(Options{Role: role, Status: func() control.Status { return s }, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+	return w
+}
+
+func TestValues(t *testing.T) {
+	for role, wants := range map[Role][]string{
+		Sender: {
+			`ftfuse_captured_bytes_total{rule="default",target="main"} 100`,
+			`ftfuse_dropped_bytes_total{reason="queue_full",rule="default",target="main"} 20`,
+			`ftfuse_dropped_records_total{reason="expired",rule="default",target="main"} 0`,
+			`ftfuse_queue_oldest_seconds 90`,
+			`ftfuse_target_round_trip_seconds{target="main"} 0.02`,
+			`ftfuse_target_state_seconds{target="main"} 60`,
+			`ftfuse_mount_opens_total{mode="write",mount="log",reason="no spool"} 5`,
+			`ftfuse_mount_opens_total{mode="write",mount="log",reason="rule: capture write"} 1`,
+			`ftfuse_mount_serving{mount="log"} 1`,
+			`ftfuse_healthy 1`,
+		},
+		Receiver: {
+			`ftfuse_receiver_peers 1`, `ftfuse_receiver_refused_total{reason="slow"} 1`,
+			`ftfuse_output_missing_bytes_total{output="files",reason="purged"} 3`, `ftfuse_output_last_error_timestamp_seconds{output="files"} 0`,
+		},
+	} {
+		w := ask(t, role, statuses()[role], "/metrics")
+		text := w.Body.String()
+		for _, want := range append(wants, "process_resident_memory_bytes ", "go_goroutines ") {
+			if !strings.Contains(text, "\n"+want) {
+				t.Errorf("%s: no line %q in\n%s", role, want, text)
+			}
+		}
+		for _, private := range []string{"secret", "evil-host", "10.0.0.1"} {
+			if strings.Contains(text, private) {
+				t.Errorf("%s: %q is in the metrics", role, private)
+			}
+		}
+		problems, err := promlint.New(strings.NewReader(text)).Lint()
+		if err != nil || w.Code != http.StatusOK {
+			t.Fatalf("%s: %d, %v", role, w.Code, err)
+		}
+		for _, p := range problems {
+			t.Errorf("%s: %s: %s", role, p.Metric, p.Text)
+		}
+	}
+}
+
+func TestHealthz(t *testing.T) {
+	s := statuses()[Sender]
+	s.Judge(time.Minute)
+	if w := ask(t, Sender, s, "/healthz"); w.Code != http.StatusOK || w.Body.String() != `{"status":"ok","role":"sender"}`+"\n" {
+		t.Errorf("well: got %d %s", w.Code, w.Body)
+	}
+	s.Sender.Mounts[0].State = "unmounted by an operator"
+	s.Judge(time.Minute)
+	w := ask(t, Sender, s, "/healthz")
+	var h Health
+	if err := json.Unmarshal(w.Body.Bytes(), &h); err != nil || w.Code != http.StatusServiceUnavailable || strings.Count(w.Body.String(), "\n") != 1 {
+		t.Fatalf("unwell: got %d %s, %v", w.Code, w.Body, err)
+	}
+	want := control.Reason{Code: control.MountNotServed, Subject: "log", Text: "mount log is not served: unmounted by an operator"}
+	if len(h.Reasons) != 1 || h.Reasons[0] != want || h.Status != "unhealthy" {
+		t.Errorf("got %+v, want one reason %+v", h, want)
+	}
+	if text := ask(t, Sender, s, "/metrics").Body.String(); !strings.Contains(text, "\nftfuse_healthy 0\n") {
+		t.Error("ftfuse_healthy is not 0")
+	}
+}
+
+func TestPages(t *testing.T) {
+	s := statuses()[Receiver]
+	if w := ask(t, Receiver, s, "/"); w.Code != http.StatusOK || !strings.Contains(w.Body.String(), `href="/metrics"`) || !strings.Contains(w.Body.String(), `href="/healthz"`) {
+		t.Errorf("/: got %d %s", w.Code, w.Body)
+	}
+	if w := ask(t, Receiver, s, "/v1/status"); w.Code != http.StatusNotFound {
+		t.Errorf("/v1/status: got %d, want 404: it is for the control socket", w.Code)
+	}
+}
+
+// Clients that say nothing, and one that waits, keep Serve neither from answering nor from ending.
+func TestServeEnds(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	s := statuses()[Sender]
+	go func() {
+		done <- Serve(ctx, l, Options{Role: Sender, Status: func() control.Status { return s }, Logger: slog.New(slog.DiscardHandler)})
+	}()
+	for range 5 {
+		c, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+	}
+	client := http.Client{Transport: &http.Transport{}}
+	defer client.CloseIdleConnections()
+	answer, err := client.Get("http://" + l.Addr().String() + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := io.ReadAll(answer.Body)
+	answer.Body.Close()
+	if err != nil || !bytes.Contains(b, []byte("ftfuse_build_info{")) {
+		t.Errorf("got %q, %v", b, err)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Errorf("Serve = %v", err)
+	}
+}
+
+// docs/metrics.md is made from the table.
+func TestDocument(t *testing.T) {
+	var b bytes.Buffer
+	b.WriteString(intro)
+	for _, role := range []Role{Both, Sender, Receiver} {
+		fmt.Fprintf(&b, "\n## %s\n\n| metric | type | labels | meaning |\n|---|---|---|---|\n", heading[role])
+		for _, m := range Table() {
+			if m.Role == role {
+				fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", m.Name, m.Kind, strings.Join(m.Labels, ", "), m.Help)
+			}
+		}
+	}
+	const file = "../../docs/metrics.md"
+	if *update {
+		if err := os.WriteFile(file, b.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(file)
+	if err != nil || !bytes.Equal(got, b.Bytes()) {
+		t.Errorf("%s is not what the table says (%v): go test ./internal/metrics -run Document -update", file, err)
+	}
+}
+
+var heading = map[Role]string{Both: "Of both", Sender: "Of a sender", Receiver: "Of a receiver"}
+
+const intro = `# Metrics and health
+
+<!-- Made from the table in internal/metrics: go test ./internal/metrics -run Document -update -->
+
+` + "With `metrics.listen` in its [configuration](configuration.md), or a socket named `metrics` from systemd, a sender or receiver answers over HTTP:" + `
+
+| | |
+|---|---|
+` + "| `/metrics` | what stands below, for Prometheus, with `go_...` and `process_...` of the process itself |" + `
+` + "| `/healthz` | one line of JSON: 200 and `\"status\":\"ok\"`, or 503 and the reasons, each with a code, the name of what it is about, and a text |" + `
+
+The figures are those of ` + "`ftfuse status`" + `, taken when somebody asks; nothing is counted twice. Values of labels come from the
+configuration (` + "`rule`, `target`, `mount`, `output`" + `) or from lists in the program (` + "`reason`, `mode`, `role`" + `): no paths, process ids or
+names of peers. What is said per peer is in ` + "`ftfuse status --json`" + `.
+
+| code of a reason | subject | 503 while |
+|---|---|---|
+` + "| `mount_not_served` | mount | the mount is not there: still starting, ended with an error, or unmounted by hand |" + `
+` + "| `target_unreachable` | target | data waits, nothing was acknowledged for `metrics.unreachable_after`, and there is no connection |" + `
+` + "| `target_stalled` | target | the same with a connection: the receiver cannot write |" + `
+` + "| `queue_filling` | | 90 % of `queue.max_size` are queued |" + `
+` + "| `queue_full` | | new data meets `when_full` |" + `
+` + "| `dropping` | | data was dropped within the last minute, other than by `expire` or by an operator |" + `
+` + "| `output_failing` | output | writing to the output has failed within the last minute |" + `
+
+[Operations](operations.md#monitoring) says which of them to alarm on.
+`
