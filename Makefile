@@ -1,7 +1,7 @@
 # ftfuse. `make` lists the targets.
 
 GO      ?= go
-VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+VERSION ?= $(shell scripts/version.sh)
 COMMIT  ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 LDFLAGS  = -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 
@@ -51,7 +51,7 @@ soak: build ## run the kill tests SOAK=20 times as long
 demo: build ## see it work: mount, write, transfer and count, within 30 seconds (as root)
 	scripts/demo.sh
 
-package: build ## pack bin/, etc/, systemd/ and docs/ into dist/
+package: ## build .deb and .rpm for amd64 and arm64 into dist/
 	scripts/package.sh $(VERSION)
 
 ci: ## install what is needed, then lint, build and test everything with the race detector
