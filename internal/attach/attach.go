@@ -60,6 +60,43 @@ func Superblock(fd int, source string, ownerOnly bool) (int, error) {
 	return mnt, nil
 }
 
+// Flags are the flags of a mount, MOUNT_ATTR_* of mount_setattr(2). Set and Clear together leave out what stays.
+type Flags struct{ Set, Clear uint64 }
+
+// SetFlags changes the flags of a mount that Superblock returned.
+func SetFlags(mnt int, f Flags) error {
+	return f.apply(mnt, "", unix.AT_EMPTY_PATH)
+}
+
+// Remount changes the flags of the ftfuse mount that is to be seen at path. It does not ask its server.
+func Remount(path string, f Flags) error {
+	real, err := resolve(path)
+	if err != nil {
+		return fmt.Errorf("remount %s: %w", path, err)
+	}
+	top, err := topMount(real)
+	if err != nil {
+		return err
+	}
+	if top == nil || top.FSType != FSType {
+		return fmt.Errorf("remount %s: no ftfuse mount is to be seen there: %w", real, unix.EINVAL)
+	}
+	if err := f.apply(unix.AT_FDCWD, real, 0); err != nil {
+		return fmt.Errorf("remount %s: %w", real, err)
+	}
+	return nil
+}
+
+func (f Flags) apply(at int, path string, how uint) error {
+	if f == (Flags{}) {
+		return nil
+	}
+	if err := unix.MountSetattr(at, path, how, &unix.MountAttr{Attr_set: f.Set, Attr_clr: f.Clear}); err != nil {
+		return fmt.Errorf("set mount flags %#x, clear %#x (Linux 5.12): %w", f.Set, f.Clear, err)
+	}
+	return nil
+}
+
 // kernelSays returns the message that the kernel left in an fscontext, if any.
 func kernelSays(fs int) string {
 	var b [512]byte
@@ -79,6 +116,18 @@ func At(mnt int, path string) (*Attached, error) {
 		return nil, err
 	}
 	return &Attached{path, st.Dev_minor}, nil
+}
+
+// Found returns the ftfuse mount that is to be seen at path, as if At had just made it.
+func Found(path string) (*Attached, error) {
+	top, err := topMount(path)
+	if err != nil {
+		return nil, err
+	}
+	if top == nil || top.FSType != FSType {
+		return nil, fmt.Errorf("find the mount at %s: no ftfuse mount is to be seen there: %w", path, unix.EINVAL)
+	}
+	return &Attached{path, top.minor}, nil
 }
 
 // Detach unmounts. While somebody has files open or stands in it, it tries again until wait is over, then takes

@@ -11,6 +11,7 @@ import (
 // Mount is a mount as /proc/self/mountinfo shows it (proc_pid_mountinfo(5)).
 type Mount struct {
 	Path    string // where it is to be seen
+	Root    string // what of its file system: / but for bind mounts of a part
 	FSType  string
 	Source  string   // for an ftfuse mount its name in the configuration
 	Options []string // of this mount, then of its superblock
@@ -22,6 +23,28 @@ type Mount struct {
 func List() ([]Mount, error) {
 	return filter(func(m *Mount) bool { return m.FSType == FSType })
 }
+
+// ListDead returns the ftfuse mounts that are to be seen and that nobody serves.
+func ListDead() ([]Mount, error) {
+	all, err := filter(func(*Mount) bool { return true })
+	if err != nil {
+		return nil, err
+	}
+	top := map[string]int{} // by path, the last one in all
+	for i, m := range all {
+		top[m.Path] = i
+	}
+	var dead []Mount
+	for i, m := range all {
+		if m.FSType == FSType && top[m.Path] == i && Dead(m.Path) {
+			dead = append(dead, m)
+		}
+	}
+	return dead, nil
+}
+
+// SameSuperblock reports whether both show one file system, one being a bind mount of the other.
+func (m *Mount) SameSuperblock(other *Mount) bool { return m.minor == other.minor }
 
 // mountsAt returns the mounts that lie on path, the one on top last.
 func mountsAt(path string) ([]Mount, error) {
@@ -71,7 +94,7 @@ func parseMount(line string) (m Mount, ok bool) {
 	if err != nil {
 		return m, false
 	}
-	m = Mount{Path: unescape(o[4]), FSType: unescape(s[0]), Options: strings.Split(o[5], ","), minor: uint32(n)}
+	m = Mount{Path: unescape(o[4]), Root: unescape(o[3]), FSType: unescape(s[0]), Options: strings.Split(o[5], ","), minor: uint32(n)}
 	if len(s) > 2 { // the source may be empty, and is missing then
 		m.Source = unescape(s[1])
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -15,18 +16,11 @@ import (
 // Below finds the directory to mount on and opens it, also beneath a dead mount of ours, and refuses a live one.
 // It returns the path without symbolic links and a descriptor of the directory.
 func Below(path string) (string, int, error) {
-	abs, err := filepath.Abs(path)
+	real, err := resolve(path)
 	if err != nil {
 		return "", -1, fmt.Errorf("mount on %s: %w", path, err)
 	}
 	for range 100 {
-		real, err := filepath.EvalSymlinks(abs)
-		if errors.Is(err, unix.ENOTCONN) {
-			real, err = resolveParent(abs)
-		}
-		if err != nil {
-			return "", -1, fmt.Errorf("mount on %s: %w", path, err)
-		}
 		all, err := mountsAt(real)
 		if err != nil {
 			return "", -1, err
@@ -51,11 +45,44 @@ func Below(path string) (string, int, error) {
 	return "", -1, fmt.Errorf("mount on %s: too many dead mounts there: unmount them by hand", path)
 }
 
+// resolve returns an absolute path without symbolic links. It does not look at an ftfuse mount that lies there: nobody
+// may answer.
+func resolve(path string) (string, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	dir, err := filepath.EvalSymlinks(filepath.Dir(abs))
+	if err != nil {
+		return "", err
+	}
+	real := filepath.Join(dir, filepath.Base(abs))
+	if top, err := topMount(real); err != nil || top != nil && top.FSType == FSType {
+		return real, err
+	}
+	return filepath.EvalSymlinks(real)
+}
+
+// aliveAfter is how long a mount may be silent before it counts as one that is served, though badly.
+const aliveAfter = 2 * time.Second
+
 // Dead reports whether nobody serves the mount at path any more. Statfs asks the connection; what stat(2) says may
-// come from the kernel's cache.
+// come from the kernel's cache. While a mount's server is silent, the one who asks stays behind until it answers or
+// this process ends: nothing else takes him out of the call.
 func Dead(path string) bool {
-	var st unix.Statfs_t
-	return errors.Is(unix.Statfs(path, &st), unix.ENOTCONN)
+	answer := make(chan error, 1)
+	go func() {
+		var st unix.Statfs_t
+		answer <- unix.Statfs(path, &st)
+	}()
+	silent := time.NewTimer(aliveAfter)
+	defer silent.Stop()
+	select {
+	case err := <-answer:
+		return errors.Is(err, unix.ENOTCONN) || errors.Is(err, unix.ECONNABORTED) || errors.Is(err, unix.ECONNREFUSED)
+	case <-silent.C:
+		return false
+	}
 }
 
 // openUnder opens the directory that the mount at path hides: in a copy of the mount that holds it, which comes
@@ -106,10 +133,4 @@ func place(mnt int, path string) error {
 		return fmt.Errorf("attach the mount at %s: %w", path, err)
 	}
 	return nil
-}
-
-// resolveParent resolves all but the last name, which cannot be looked at.
-func resolveParent(abs string) (string, error) {
-	dir, err := filepath.EvalSymlinks(filepath.Dir(abs))
-	return filepath.Join(dir, filepath.Base(abs)), err
 }
