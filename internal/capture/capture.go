@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ftfuse/internal/pulse"
 	"ftfuse/internal/record"
 )
 
@@ -25,6 +26,7 @@ type Options struct {
 	Sink    record.Sink    // the next stage
 	Refresh func(*record.Writer) *record.Writer
 	Logger  *slog.Logger
+	Pulses  *pulse.Group // the follower has one, and is at work while it has its turn
 
 	MaxSize     int64 // bytes of spools on disk; 0 no limit
 	MaxSpools   int   // spools of open capture; beyond, opens are refused one, and write capture takes them. Default: see maxSpools

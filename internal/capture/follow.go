@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"ftfuse/internal/pulse"
 	"ftfuse/internal/record"
 )
 
@@ -24,6 +25,7 @@ const (
 
 // pass is the follower's state; only its goroutine uses it.
 type pass struct {
+	pulse     *pulse.Pulse
 	buf       []byte
 	batch     []record.Chunk
 	bytes     int64
@@ -67,6 +69,7 @@ type tail struct {
 }
 
 func (p *pass) init() {
+	p.pulse = new(pulse.Pulse) // nobody watches before Run
 	p.buf = make([]byte, window)
 	p.hot, p.idle = map[*raw]*tail{}, map[*raw]*tail{}
 	p.streams, p.untrimmed, p.changed, p.fading = map[uint64]*stream{}, map[*File]bool{}, map[*File]bool{}, map[*File]bool{}
@@ -78,12 +81,15 @@ func (c *Capture) Run(ctx context.Context) error {
 	if err != nil {
 		c.o.Logger.Warn("no inotify: idle spools are polled", "error", err)
 	}
-	c.pass.watch = w
+	c.pass.watch, c.pass.pulse = w, c.o.Pulses.Join("capture")
+	defer c.o.Pulses.Leave(c.pass.pulse)
 	defer w.close()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for ctx.Err() == nil {
+		c.pass.pulse.Begin()
 		busy := c.turn(ctx, time.Now())
+		c.pass.pulse.End()
 		timer.Reset(c.pause(busy))
 		select {
 		case <-ctx.Done():
@@ -116,6 +122,7 @@ func (c *Capture) turn(ctx context.Context, now time.Time) (busy bool) {
 	order := p.order[:0]
 	for _, r := range p.order {
 		if t := p.hot[r]; t != nil {
+			p.pulse.Beat()
 			busy = c.readRaw(ctx, r, t, now) || busy
 			order = append(order, r)
 		}

@@ -16,6 +16,7 @@ func (c *Capture) put(ctx context.Context) {
 	had := len(p.batch)
 	for n := had; len(p.batch) > 0; {
 		n = min(n, len(p.batch))
+		p.pulse.Beat() // a queue that refuses, and is asked again, hangs nowhere
 		err := c.secure(p.batch[:n])
 		if err == nil {
 			err = c.o.Sink.Put(ctx, p.batch[:n])

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"ftfuse/internal/pulse"
 	"ftfuse/internal/record"
 	"ftfuse/internal/wire"
 )
@@ -51,6 +52,7 @@ type conn struct {
 	pinged  atomic.Int64 // unix nanoseconds of the latest PING, 0 when answered
 	rtt     atomic.Int64
 	trouble atomic.Pointer[string]
+	pulse   *pulse.Pulse // of store
 }
 
 func newConn(ctx context.Context, s *Server, nc net.Conn, host string) *conn {

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"time"
 
+	"ftfuse/internal/pulse"
 	"ftfuse/internal/wire"
 )
 
@@ -19,6 +20,7 @@ const (
 type Options struct {
 	Output Output
 	Logger *slog.Logger // [slog.Default()]
+	Pulses *pulse.Group // each connection has one, and is at work while the output has its chunks
 
 	Connections int   // at once, of all listeners and peers [512]
 	PerAddress  int   // at once from one address, or IPv6 /64 [128]

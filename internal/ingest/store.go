@@ -16,6 +16,8 @@ func (c *conn) store() (refused error) {
 	var group []*item
 	var joined []record.Chunk
 	dead := false
+	c.pulse = c.s.o.Pulses.Join("ingest")
+	defer c.s.o.Pulses.Leave(c.pulse)
 	for it := range c.items {
 		group = c.gather(append(group[:0], it))
 		if !dead {
@@ -101,7 +103,9 @@ func (c *conn) put(chunks []record.Chunk) error {
 		chunks = c.fresh(chunks, &known)
 		var err error
 		if len(chunks) > 0 {
+			c.pulse.Begin()
 			err = c.s.o.Output.Put(c.storing, chunks)
+			c.pulse.End()
 		}
 		if err == nil {
 			c.stored(chunks, known)

@@ -194,7 +194,7 @@ func TestIdentityIsCached(t *testing.T) {
 func TestShortRequests(t *testing.T) {
 	r := newRig(t)
 	s := &server{Mount: r.m, fd: -1}
-	rd := &reader{s, nil, make([]byte, 128)}
+	rd := &reader{server: s, out: make([]byte, 128)}
 	rd.handle(nil)
 	rd.handle(make([]byte, 10))
 	if got := strings.Count(r.logs.String(), "short request"); got != 2 {
@@ -244,7 +244,7 @@ func TestWriteAllocatesNothing(t *testing.T) {
 	if err := m.handles.put(h); err != nil {
 		t.Fatal(err)
 	}
-	r := &reader{&server{Mount: m, fd: null}, nil, make([]byte, 4096)}
+	r := &reader{server: &server{Mount: m, fd: null}, out: make([]byte, 4096)}
 	b := make([]byte, writeInSize+100)
 	in := (*fuse.WriteIn)(unsafe.Pointer(&b[0]))
 	in.Opcode, in.Fh, in.Size = opWrite, h.fh, 100

@@ -8,6 +8,7 @@ import (
 	"unsafe"
 
 	"ftfuse/internal/attach"
+	"ftfuse/internal/pulse"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
@@ -51,6 +52,7 @@ var (
 type reader struct {
 	*server
 	in, out []byte
+	pulse   *pulse.Pulse
 }
 
 func newReader(s *server) (*reader, error) {
@@ -63,7 +65,7 @@ func newReader(s *server) (*reader, error) {
 		_ = unix.Munmap(in)
 		return nil, err
 	}
-	return &reader{s, in, out}, nil
+	return &reader{s, in, out, s.o.Pulses.Join("mount " + s.o.Name)}, nil
 }
 
 func resident(size int) ([]byte, error) {
@@ -76,6 +78,7 @@ func resident(size int) ([]byte, error) {
 }
 
 func (r *reader) free() {
+	r.o.Pulses.Leave(r.pulse)
 	_ = unix.Munmap(r.in)
 	_ = unix.Munmap(r.out)
 }
@@ -87,7 +90,9 @@ func (r *reader) run() error {
 		n, err := unix.Read(r.fd, r.in)
 		switch err {
 		case nil:
+			r.pulse.Begin()
 			r.handle(r.in[:n])
+			r.pulse.End()
 		case unix.EINTR, unix.EAGAIN, unix.ENOENT: // ENOENT: the request was taken back meanwhile
 		case unix.ENODEV, unix.ECONNABORTED:
 			return nil

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"ftfuse/internal/attach"
+	"ftfuse/internal/pulse"
 	"ftfuse/internal/record"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -30,6 +31,7 @@ type Options struct {
 	MaxWaiting    int64         // bytes of writes that may wait (when_full: block, O_SYNC), more is ENOSPC; 0: 64 MiB
 	UnmountWait   time.Duration // how long Serve's end waits for open files to close; 0: 5 s
 	Ready         func()        // called once, when the mount is served and visible
+	Pulses        *pulse.Group  // each reader has one, and is at work while it serves a request
 	Logger        *slog.Logger  // nil: discarded
 }
 

@@ -16,6 +16,7 @@ import (
 	"ftfuse/internal/ledger"
 	"ftfuse/internal/metrics"
 	"ftfuse/internal/output"
+	"ftfuse/internal/pulse"
 	"ftfuse/internal/record"
 )
 
@@ -33,6 +34,7 @@ type receiver struct {
 	listeners []net.Listener
 	listening []string // their addresses
 	rates     rates
+	pulses    pulse.Group
 }
 
 type outputs []*output.Output
@@ -70,6 +72,7 @@ func RunReceiver(ctx context.Context, cfg *config.Receiver, p Process) (err erro
 		return err
 	}
 	parts := newStages()
+	parts.start("watchdog", func(ctx context.Context) error { return watchdog(ctx, r.log, &r.pulses) })
 	for i, o := range r.outputs {
 		parts.start("output "+cfg.Outputs[i].Name, o.Run)
 	}
@@ -110,7 +113,7 @@ func (r *receiver) open() error {
 	}
 	l := cfg.Limits
 	r.ingest, err = ingest.New(ingest.Options{
-		Output: r.outputs, Logger: r.log.With("part", "ingest"), Connections: l.Connections, PerAddress: l.PerAddress,
+		Output: r.outputs, Logger: r.log.With("part", "ingest"), Pulses: &r.pulses, Connections: l.Connections, PerAddress: l.PerAddress,
 		Memory: int64(l.Memory), HandshakeTimeout: l.HandshakeTimeout, IdleTimeout: l.IdleTimeout, WriteTimeout: l.WriteTimeout,
 	})
 	if err != nil {
@@ -132,7 +135,7 @@ func (r *receiver) openOutput(c config.Output) (*output.Output, error) {
 		Name: c.Name, Base: c.Base, Path: c.Path, Format: c.Format, Template: c.Template, TimeFormat: c.TimeFormat, Location: zone,
 		Rotate:   output.Rotate{Size: int64(c.Rotate.Size), Age: c.Rotate.Age, Keep: c.Rotate.Keep, KeepAge: c.Rotate.KeepAge, Compress: c.Rotate.Compress},
 		FileMode: os.FileMode(c.FileMode), DirMode: os.FileMode(c.DirMode), Disk: c.Durability == "disk",
-		Book: r.ledger.Book(c.Name), Logger: r.log.With("part", "output", "output", c.Name),
+		Book: r.ledger.Book(c.Name), Logger: r.log.With("part", "output", "output", c.Name), Pulses: &r.pulses,
 	})
 }
 

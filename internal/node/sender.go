@@ -17,6 +17,7 @@ import (
 	"ftfuse/internal/identify"
 	"ftfuse/internal/metrics"
 	"ftfuse/internal/mount"
+	"ftfuse/internal/pulse"
 	"ftfuse/internal/queue"
 	"ftfuse/internal/record"
 	"ftfuse/internal/rules"
@@ -39,6 +40,8 @@ type sender struct {
 	mounts  []mounted
 	uplinks []peer
 	rates   rates
+
+	pulses pulse.Group
 
 	served chan struct{} // one for each mount that has been served once
 
@@ -66,6 +69,7 @@ func RunSender(ctx context.Context, cfg *config.Sender, p Process) (err error) {
 		return err
 	}
 	parts := newStages()
+	parts.start("watchdog", func(ctx context.Context) error { return watchdog(ctx, s.log, &s.pulses) })
 	parts.start("queue", s.queue.Run)
 	for _, p := range s.uplinks {
 		parts.start("uplink "+p.target.Name, p.up.Run)
@@ -129,7 +133,7 @@ func (s *sender) openCustody() error {
 	var err error
 	s.capture, err = capture.New(capture.Options{
 		Dir: cfg.SpoolDir, Source: s.source, Sink: queueSink{s}, Refresh: s.ident.Refresh,
-		Logger: s.log.With("part", "capture"), MaxSize: int64(cfg.Queue.MaxSize), MinFree: int64(cfg.Queue.MinFree),
+		Logger: s.log.With("part", "capture"), Pulses: &s.pulses, MaxSize: int64(cfg.Queue.MaxSize), MinFree: int64(cfg.Queue.MinFree),
 		DropOldest: s.dropOldest, Held: func() int64 { return s.queue.Held() }, Disk: cfg.Queue.Durability == "disk",
 		SegmentSize: int(min(cfg.Queue.SegmentSize/4, 16<<20)),
 	})
@@ -141,7 +145,7 @@ func (s *sender) openCustody() error {
 		Dir: cfg.Queue.Dir, Source: s.source, Durability: durability(cfg.Queue.Durability),
 		SegmentBytes: int64(cfg.Queue.SegmentSize), Snapshot: s.capture.Snapshot, Release: s.capture.Release,
 		Expire:    func(rule string) time.Duration { return ages[rule] },
-		Droppable: droppable(cfg), Wants: wants(cfg), Logger: s.log.With("part", "queue"),
+		Droppable: droppable(cfg), Wants: wants(cfg), Logger: s.log.With("part", "queue"), Pulses: &s.pulses,
 	})
 	if err != nil {
 		return err
@@ -181,7 +185,7 @@ func (s *sender) openMounts() error {
 		m, err := mount.Open(mount.Options{
 			Name: c.Name, Dir: c.Path, Umask: modeOrNil(c.Umask), UID: idOrNil(int(c.UID)), GID: idOrNil(int(c.GID)), OwnerOnly: !c.AllowOther,
 			Capture: captureOf{s.capture, c.Name}, Decider: s.rules, Identifier: s.ident,
-			Ready: s.ready(c.Name), Logger: s.log.With("part", "mount"),
+			Ready: s.ready(c.Name), Logger: s.log.With("part", "mount"), Pulses: &s.pulses,
 		})
 		if err != nil {
 			return err

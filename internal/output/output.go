@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"ftfuse/internal/ledger"
+	"ftfuse/internal/pulse"
 	"ftfuse/internal/record"
 )
 
@@ -35,6 +36,7 @@ type Options struct {
 	Idle       time.Duration // a file not written for so long is closed; 0: 5 minutes
 	Book       *ledger.Book
 	Logger     *slog.Logger // nil: silent
+	Pulses     *pulse.Group // the Put that appends has one
 
 	now  func() time.Time // tests
 	step func(string)     // tests: called between the steps that a crash may separate
@@ -67,6 +69,7 @@ type Output struct {
 	turn   chan struct{}
 	files  *table
 	batch  batch
+	pulse  *pulse.Pulse
 	dirty  bool // the ledger may hold an intent or a move that is not settled
 	closed bool
 
@@ -119,6 +122,7 @@ func Open(o Options) (*Output, error) {
 		files: newTable(o.MaxOpen), marks: map[record.Stream]record.Durable{},
 	}
 	out.batch.init()
+	out.pulse = o.Pulses.Join("output " + o.Name)
 	out.batch.raw = form == nil
 	if err = out.settle(); err == nil {
 		err = out.cleanPacking()
@@ -217,6 +221,7 @@ func (o *Output) Close() error {
 		return nil
 	}
 	o.closed = true
+	o.o.Pulses.Leave(o.pulse)
 	o.files.closeAll()
 	return o.base.close()
 }

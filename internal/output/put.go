@@ -37,7 +37,9 @@ func (o *Output) Put(ctx context.Context, chunks []record.Chunk) error {
 		}
 		return <-w.done // somebody is at work with our chunks; that is bounded by the disk
 	}
+	o.pulse.Begin()
 	o.lead()
+	o.pulse.End()
 	o.turn <- struct{}{}
 	return <-w.done
 }
@@ -123,6 +125,7 @@ func (o *Output) deliver(chunks []*record.Chunk) error {
 	}
 	defer o.batch.reset() // an idle output holds no chunks and no text
 	for len(chunks) > 0 {
+		o.pulse.Beat()
 		n, err := o.collect(chunks)
 		if err == nil {
 			err = o.append()

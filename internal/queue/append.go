@@ -136,6 +136,8 @@ type plan struct {
 func (q *Queue) commitGroup(group []*request) error {
 	q.writing.Lock()
 	defer q.writing.Unlock()
+	q.pulse.Begin()
+	defer q.pulse.End()
 	err := q.isClosed()
 	if err == nil {
 		err = q.heal()

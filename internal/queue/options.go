@@ -7,6 +7,7 @@ import (
 
 	"github.com/syndtr/goleveldb/leveldb/storage"
 
+	"ftfuse/internal/pulse"
 	"ftfuse/internal/record"
 )
 
@@ -60,6 +61,7 @@ type Options struct {
 	Now     func() time.Time     // wall clock; time.Now
 	Uptime  func() time.Duration // a clock that is never set; time since Open
 	Logger  *slog.Logger         // slog.Default
+	Pulses  *pulse.Group         // Run has one, and whoever writes the entries of an Append
 
 	whole    bool // during an open after an orderly close: the journals have no torn ends
 	inspects bool // what can be read is read, and what cannot is told: see inspection

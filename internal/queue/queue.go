@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"ftfuse/internal/pulse"
 	"ftfuse/internal/record"
 )
 
@@ -35,7 +36,8 @@ type Queue struct {
 	brokenBy   error
 	segBytes   int64 // of the newest segment. Guarded by writing
 	segEntries int
-	rotateAt   int64 // segBytes that make a rotation due
+	pulse      *pulse.Pulse // of the leader. Guarded by writing
+	rotateAt   int64        // segBytes that make a rotation due
 
 	metaMu sync.Mutex // held over one commit, so that commits reach the disk in order
 	meta   *metaStore // guarded by metaMu

@@ -99,7 +99,7 @@ func Open(o Options) (*Queue, *Recovery, error) {
 		return nil, nil, err
 	}
 	started := o.Uptime()
-	q := &Queue{o: o, log: o.Logger, expires: expires, cursors: make(map[string]*Cursor), rotateAt: o.SegmentBytes,
+	q := &Queue{o: o, log: o.Logger, pulse: o.Pulses.Join("queue"), expires: expires, cursors: make(map[string]*Cursor), rotateAt: o.SegmentBytes,
 		marks: make(map[record.Stream]record.Durable), done: make(chan struct{}), soiled: make(chan struct{}, 1)}
 	if q.lock, err = lockDir(o.Dir); err != nil {
 		return nil, nil, err

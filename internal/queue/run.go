@@ -16,6 +16,8 @@ func (q *Queue) Run(ctx context.Context) error {
 	defer expire.Stop()
 	due := time.NewTimer(q.o.CommitEvery)
 	defer due.Stop()
+	work := q.o.Pulses.Join("queue")
+	defer q.o.Pulses.Leave(work)
 	for {
 		select {
 		case <-ctx.Done():
@@ -25,12 +27,17 @@ func (q *Queue) Run(ctx context.Context) error {
 		case <-q.soiled: // an idle queue wakes nobody
 			due.Reset(q.o.CommitEvery)
 		case <-due.C:
+			work.Begin()
 			q.commitDirt(due)
+			work.End()
 		case <-expire.C:
 			if !q.expires {
 				continue
 			}
-			if err := q.ExpireNow(); err != nil {
+			work.Begin()
+			err := q.ExpireNow()
+			work.End()
+			if err != nil {
 				q.log.Warn("queue: cannot drop what has expired", "error", err)
 			}
 		}
@@ -93,6 +100,7 @@ func (q *Queue) Close() error {
 		return nil
 	}
 	q.closed = true
+	q.o.Pulses.Leave(q.pulse)
 	close(q.done)
 	q.mu.Unlock()
 	var healed error
