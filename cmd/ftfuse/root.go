@@ -40,7 +40,8 @@ func newRoot(t *terminal) *cobra.Command {
 	root.SetHelpTemplate(helpTemplate)
 	root.SetHelpCommand(newHelp(root))
 	root.AddCommand(
-		newSender(t), newReceiver(t), newCheck(t), newConfig(t), newExplain(t), newStatus(t), newQueue(t), newVersion(t),
+		newSender(t), newReceiver(t), newCheck(t), newConfig(t), newExplain(t), newStatus(t), newQueue(t), newMountUnit(t),
+		newVersion(t),
 	)
 	strictArgs(root)
 	return root
