@@ -55,12 +55,13 @@ func stopped(err error) error {
 }
 
 func newQueueStatus(t *terminal, file *string) *cobra.Command {
-	var asJSON bool
+	var asJSON, empty bool
 	c := &cobra.Command{
-		Use:     "status [--json]",
-		Short:   "show what the queue holds, for each rule and target",
-		Example: "  ftfuse queue status",
-		Args:    arguments(0, 0, ""),
+		Use:   "status [--json | --drained]",
+		Short: "show what the queue holds, for each rule and target",
+		Example: `  ftfuse queue status
+  ftfuse queue status --drained && apt purge ftfuse`,
+		Args: arguments(0, 0, ""),
 		RunE: func(c *cobra.Command, _ []string) error {
 			cfg, _, err := loadSender(t, *file)
 			if err != nil {
@@ -69,6 +70,9 @@ func newQueueStatus(t *terminal, file *string) *cobra.Command {
 			s, problems, err := queueStatus(c.Context(), cfg)
 			if err != nil {
 				return stopped(err)
+			}
+			if empty {
+				return drained(cfg, &s)
 			}
 			if asJSON {
 				return json.NewEncoder(t.out).Encode(s)
@@ -80,6 +84,7 @@ func newQueueStatus(t *terminal, file *string) *cobra.Command {
 		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	c.Flags().BoolVar(&empty, "drained", false, "print nothing, and exit with 1 unless all that was captured is delivered")
 	return c
 }
 
@@ -90,7 +95,7 @@ func queueStatus(ctx context.Context, cfg *config.Sender) (s control.QueueReport
 	var live control.Status
 	err = control.Call(ctx, cfg.Control.Socket, http.MethodGet, control.PathStatus, nil, &live)
 	if err == nil && live.Sender != nil {
-		return control.QueueReport{Now: live.Now, Live: true, Queue: live.Sender.Queue, Flows: live.Sender.Flows}, nil, nil
+		return control.QueueReport{Now: live.Now, Live: true, Unseen: live.Sender.Unseen, Queue: live.Sender.Queue, Flows: live.Sender.Flows}, nil, nil
 	}
 	if err != nil && !errors.Is(err, control.ErrNotRunning) {
 		return s, nil, err
@@ -102,7 +107,7 @@ func queueStatus(ctx context.Context, cfg *config.Sender) (s control.QueueReport
 	s = control.QueueReport{Now: time.Now(), Queue: control.QueueStatus{
 		Bytes: st.Held, MaxSize: uint64(cfg.Queue.MaxSize), MinFree: uint64(cfg.Queue.MinFree), DiskFree: diskFree(cfg.Queue.Dir),
 		Epoch: st.Epoch, State: "stopped",
-	}, Damaged: len(problems) > 0}
+	}, Closed: st.Closed, Damaged: len(problems) > 0}
 	for _, c := range st.Cursors {
 		if o := c.Oldest; !o.IsZero() && (s.Queue.Oldest.IsZero() || o.Before(s.Queue.Oldest)) {
 			s.Queue.Oldest = o

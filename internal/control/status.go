@@ -125,6 +125,8 @@ type QueueReport struct {
 	Live bool      `json:"live"` // told by the running sender
 	// Damaged: something in the queue does not verify, so the numbers need not add up before a repair has counted it.
 	Damaged bool        `json:"damaged"`
+	Unseen  uint64      `json:"unseen,omitempty"` // of a running sender: bytes in spools that are not in the queue yet
+	Closed  time.Time   `json:"closed,omitzero"`  // of a stopped one: when it closed its queue in order; zero: it did not
 	Queue   QueueStatus `json:"queue"`
 	Flows   []Flow      `json:"flows"`
 }

@@ -202,12 +202,27 @@ func Status(dir string) (Stats, []string, error) {
 		q.rec.Captured[rule] = n.most(q.rec.Captured[rule])
 	}
 	s := q.stats()
+	s.Closed = in.closed()
 	for i := range s.Cursors {
 		if at, ok := in.oldest[s.Cursors[i].Name]; ok {
 			s.Cursors[i].Oldest = time.Unix(0, at)
 		}
 	}
 	return s, in.problems, err
+}
+
+// closed returns when the last handle was closed in order: nothing is written to the cursors' database after that.
+func (in *inspection) closed() (last time.Time) {
+	list, err := os.ReadDir(filepath.Join(in.q.o.Dir, metaName))
+	if err != nil || !in.q.rec.Clean {
+		return time.Time{}
+	}
+	for _, f := range list {
+		if i, err := f.Info(); err == nil && i.ModTime().After(last) {
+			last = i.ModTime()
+		}
+	}
+	return last
 }
 
 func (in *inspection) count(pos uint64, s *summary) {

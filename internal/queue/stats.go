@@ -22,6 +22,7 @@ type Stats struct {
 	Mismatch   uint64           `json:"mismatch"`             // rows that did not add up at Open without damage: a bug
 	Quarantine string           `json:"quarantine,omitempty"` // newest folder made since Open
 	LastLoss   time.Time        `json:"last_loss,omitzero"`   // when something was dropped last since Open, other than by expiry or by an operator
+	Closed     time.Time        `json:"closed,omitzero"`      // Status only: when the queue was closed in order, zero if it was not
 }
 
 // CursorStats is one destination's part.
