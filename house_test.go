@@ -37,11 +37,12 @@ var edges = map[string]string{
 	"internal/ledger/faulty": "", // fault injection for tests
 	"internal/output":        "record pulse ledger",
 	"internal/config":        "record rules",
+	"internal/bugreport":     "",
 	"internal/control":       "record",
 	"internal/metrics":       "record control",
 	"internal/systemd":       "",
 	"internal/node":          "record pulse identify rules wire mount capture queue uplink ingest ledger output config control metrics systemd",
-	"cmd/ftfuse":             "record rules capture queue output config control node systemd",
+	"cmd/ftfuse":             "bugreport record rules capture queue output config control node systemd",
 	"cmd/mount.ftfuse":       "attach handover",
 	"cmd/ftfuse-broker":      "handover systemd",
 	"scripts/bench":          "",

@@ -41,7 +41,7 @@ func newRoot(t *terminal) *cobra.Command {
 	root.SetHelpCommand(newHelp(root))
 	root.AddCommand(
 		newSender(t), newReceiver(t), newCheck(t), newConfig(t), newExplain(t), newStatus(t), newQueue(t), newMountUnit(t),
-		newVersion(t),
+		newBugreport(t), newVersion(t),
 	)
 	strictArgs(root)
 	return root

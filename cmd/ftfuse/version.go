@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"io"
 	"runtime"
 	"runtime/debug"
 
@@ -34,18 +35,20 @@ func newVersion(t *terminal) *cobra.Command {
 		Short:   "print the version, and what this kernel makes possible",
 		Example: "  ftfuse version",
 		Args:    arguments(0, 0, ""),
-		RunE: func(*cobra.Command, []string) error {
-			v, c := built()
-			release := kernelRelease()
-			open := "not possible: needs Linux 6.9, every write goes through the sender"
-			if hasPassthrough(release) {
-				open = "possible (FUSE passthrough, Linux 6.9)"
-			}
-			_, err := fmt.Fprintf(t.out, "ftfuse %s\ncommit       %s\nbuilt with   %s for %s/%s\nkernel       %s\nopen capture %s\n",
-				v, c, runtime.Version(), runtime.GOOS, runtime.GOARCH, release, open)
-			return err
-		},
+		RunE:    func(*cobra.Command, []string) error { return printVersion(t.out) },
 	}
+}
+
+func printVersion(w io.Writer) error {
+	v, c := built()
+	release := kernelRelease()
+	open := "not possible: needs Linux 6.9, every write goes through the sender"
+	if hasPassthrough(release) {
+		open = "possible (FUSE passthrough, Linux 6.9)"
+	}
+	_, err := fmt.Fprintf(w, "ftfuse %s\ncommit       %s\nbuilt with   %s for %s/%s\nkernel       %s\nopen capture %s\n",
+		v, c, runtime.Version(), runtime.GOOS, runtime.GOARCH, release, open)
+	return err
 }
 
 // kernelRelease is what uname -r prints.
