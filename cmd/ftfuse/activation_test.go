@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -21,6 +22,7 @@ type service struct {
 	mu     sync.Mutex // guards text
 	text   bytes.Buffer
 	notify *net.UnixConn
+	heard  []string // by notify, and not yet waited for
 }
 
 func (s *service) Write(p []byte) (int, error) {
@@ -74,20 +76,24 @@ func startService(t *testing.T, config, role, names string, sockets ...net.Liste
 	return s
 }
 
-// told waits for a message to the service manager that has want in it.
-func (s *service) told(want string) string {
+// told waits for a message to the service manager that has want in it; others may come before it and after.
+func (s *service) told(want string) {
 	s.t.Helper()
 	if err := s.notify.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
 		s.t.Fatal(err)
 	}
 	b := make([]byte, 4096)
-	for {
-		n, err := s.notify.Read(b)
-		if err != nil {
-			s.t.Fatalf("waiting for %q: %v: %s", want, err, s.log())
+	for i := 0; ; i++ {
+		if i == len(s.heard) {
+			n, err := s.notify.Read(b)
+			if err != nil {
+				s.t.Fatalf("waiting for %q: %v, after %q: %s", want, err, s.heard, s.log())
+			}
+			s.heard = append(s.heard, string(b[:n]))
 		}
-		if strings.Contains(string(b[:n]), want) {
-			return string(b[:n])
+		if strings.Contains(s.heard[i], want) {
+			s.heard = slices.Delete(s.heard, i, i+1)
+			return
 		}
 	}
 }
@@ -124,6 +130,7 @@ outputs: [{name: in, base: %[1]s/in}]
 	for range 2 { // the second life has the same sockets
 		s := startService(t, config, "receiver", "ftfuse-receiver.socket:ftfuse-receiver.socket:control", tcp, local, control)
 		s.told("READY=1")
+		s.told("STATUS=0 senders connected; receives 0 B/s, writes 0 B/s to 1 output")
 		c := exec.Command(s.cmd.Dir+"/ftfuse", "status", "-c", "conf.yaml")
 		c.Dir = s.cmd.Dir
 		out, err := c.CombinedOutput()

@@ -33,7 +33,7 @@ func supervise(ctx context.Context, log *slog.Logger, signals <-chan os.Signal, 
 	defer cancel()
 	hup := make(chan struct{}, 1)
 	done := make(chan error, 1)
-	ready := func() { warn(log, systemd.Ready("serving")) }
+	ready := func() { warn(log, systemd.Ready()) }
 	go func() { done <- s(ctx, hup, ready) }()
 	var late <-chan time.Time // set while stopping
 	for {

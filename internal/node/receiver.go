@@ -79,6 +79,7 @@ func RunReceiver(ctx context.Context, cfg *config.Receiver, p Process) (err erro
 	parts.start("control", func(ctx context.Context) error { return control.Serve(ctx, sock, r.handlers(), r.log) })
 	serveMetrics(parts, r.process.Inherited.metricsSockets(cfg.Metrics.Listen, cfg.Control, r.log), metrics.Receiver, r.status, r.log)
 	parts.start("reopening", r.reopen)
+	parts.start("live status", func(ctx context.Context) error { return live(ctx, r.log, r.status) })
 	for _, l := range r.listeners {
 		parts.start("listen "+l.Addr().String(), func(ctx context.Context) error { return r.ingest.Serve(ctx, l) })
 	}

@@ -3,14 +3,17 @@ package systemd
 
 import (
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
 )
 
-// Ready tells the service manager that the process serves (sd_notify(3)), with a line for `systemctl status`. Without a
-// service manager it does nothing, as the others do.
-func Ready(status string) error { return notify(daemon.SdNotifyReady + "\nSTATUS=" + oneLine(status)) }
+// Managed reports whether there is a service manager to tell. Without one what follows does nothing.
+func Managed() bool { return os.Getenv("NOTIFY_SOCKET") != "" }
+
+// Ready tells the service manager that the process serves, or has reloaded (sd_notify(3)).
+func Ready() error { return notify(daemon.SdNotifyReady) }
 
 // Status replaces the line that `systemctl status` shows.
 func Status(status string) error { return notify("STATUS=" + oneLine(status)) }
