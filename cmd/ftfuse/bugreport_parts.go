@@ -13,6 +13,7 @@ import (
 	"ftfuse/internal/bugreport"
 	"ftfuse/internal/config"
 	"ftfuse/internal/control"
+	"ftfuse/internal/systemd"
 )
 
 // ourUnits are the units of the packages.
@@ -92,14 +93,14 @@ func reportParts(ctx context.Context, t *terminal, files []string) []bugreport.P
 		bugreport.Part{Name: "disk.txt", What: "room on the disks of our folders", Get: bugreport.Room(at.disks)},
 		bugreport.Part{Name: "files.txt", What: "names and sizes of our own files, not what is in them", Get: bugreport.List(at.own)})
 	parts = append(parts, bugreport.Machine(pids)...)
-	return append(parts, unitParts(ctx, at.mounts)...)
+	return append(parts, unitParts(at.mounts)...)
 }
 
-func unitParts(ctx context.Context, mounts []string) []bugreport.Part {
+func unitParts(mounts []string) []bugreport.Part {
 	units := slices.Clone(ourUnits)
-	for _, m := range mounts { // without systemd the parts themselves say so
-		if name, err := bugreport.Command("systemd-escape", "--path", "--suffix=mount", m)(ctx); err == nil {
-			units = append(units, strings.TrimSpace(string(name)))
+	for _, m := range mounts {
+		if name, err := systemd.MountUnit(m); err == nil { // a path that no unit can have has none
+			units = append(units, name)
 		}
 	}
 	ask := func(args ...string) func(context.Context) ([]byte, error) {
