@@ -51,7 +51,10 @@ func TestOperatorsView(t *testing.T) {
 	if err != nil || len(problems) > 0 {
 		t.Fatal(err, problems)
 	}
-	got.Quarantine = want.Quarantine
+	if got.Closed.IsZero() {
+		t.Error("a queue that was closed in order does not say so")
+	}
+	got.Quarantine, got.Closed = want.Quarantine, want.Closed
 	if a, b := fmt.Sprintf("%+v", got), fmt.Sprintf("%+v", want); a != b {
 		t.Fatalf("status of the stopped queue:\ngot  %s\nwant %s", a, b)
 	}
