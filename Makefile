@@ -20,10 +20,10 @@ GATE = $(GO) run ./scripts/testgate -p 2 -timeout 25m
 RACE = GORACE="suppressions=$(CURDIR)/scripts/race-suppressions.txt" $(GATE) -race
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race fuzz lint bench soak demo package ci clean
+.PHONY: help build test race fuzz lint bench soak demo e2e-old-kernel package ci clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build the programs into bin/
 	@mkdir -p bin
@@ -50,6 +50,9 @@ soak: build ## run the kill tests SOAK=20 times as long
 
 demo: build ## see it work: mount, write, transfer and count, within 30 seconds (as root)
 	scripts/demo.sh
+
+e2e-old-kernel: build ## run the program on Debian's 6.1 kernel in an emulated machine (needs qemu-system-x86)
+	scripts/old-kernel.sh
 
 package: ## build .deb and .rpm for amd64 and arm64 into dist/
 	scripts/package.sh $(VERSION)
