@@ -279,7 +279,7 @@ func (f *File) endPicker() {
 func (c *Capture) take(f *File, h *logHandle, p []byte) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	_, at, err := c.log.write(h, p, -1, &h.meta.Writer, 0)
+	_, at, _, err := c.log.write(h, p, -1, &h.meta.Writer, 0)
 	if err != nil {
 		return err
 	}

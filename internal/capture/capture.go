@@ -66,6 +66,9 @@ type Capture struct {
 	regMu      sync.Mutex
 	registered map[uint64]mark // by handle: how far the queue has it; by segment: all of it
 
+	runMu   sync.Mutex
+	running map[uint64]*running // write captures whose handles are older than this process
+
 	wake    chan struct{}
 	pending atomic.Int64 // bytes of the log that are not registered
 	use     usage
@@ -114,7 +117,7 @@ func New(o Options) (*Capture, error) {
 		return nil, errors.Join(err, lock.Close())
 	}
 	c := &Capture{o: o, lock: lock, run: run, raws: map[uint64]*raw{}, segs: map[uint64]*segment{}, files: map[record.FileKey]*File{},
-		registered: map[uint64]mark{}, lostAt: map[lostKey]int{}, follow: map[*File]bool{}, wake: make(chan struct{}, 1)}
+		registered: map[uint64]mark{}, lostAt: map[lostKey]int{}, follow: map[*File]bool{}, running: map[uint64]*running{}, wake: make(chan struct{}, 1)}
 	c.log = &wal{dir: o.Dir, size: o.SegmentSize, newID: c.newID, added: c.addSegment, total: &c.pending}
 	c.views.dir = o.Dir
 	c.pass.init()

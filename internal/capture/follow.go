@@ -291,7 +291,7 @@ func (c *Capture) endRaw(r *raw, t *tail) {
 
 // cool stops polling a quiet spool. Adopted spools, whose RELEASE nobody will see, are asked for by lease.
 func (c *Capture) cool(r *raw, t *tail, now time.Time) {
-	if r.adopted && now.Sub(t.asked) >= leaseWait {
+	if r.adopted.Load() && now.Sub(t.asked) >= leaseWait {
 		t.asked = now
 		if held, err := r.held(); err != nil {
 			c.o.Logger.Error("spool cannot be leased", "error", err)

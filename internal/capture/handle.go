@@ -62,12 +62,27 @@ func (s *Spool) Release() {
 	s.c.wakeUp()
 }
 
+// Leave says that the connection is gone: no RELEASE will come, and the kernel knows whether a writer is left.
+func (s *Spool) Leave() {
+	s.r.adopted.Store(true)
+	s.c.mu.Lock()
+	s.c.events = append(s.c.events, s.r)
+	s.c.mu.Unlock()
+	s.c.wakeUp()
+}
+
+// ID returns the number that AdoptSpool takes.
+func (s *Spool) ID() uint64 { return s.r.id }
+
 // Log is one write-capture handle.
 type Log struct {
 	f    *File
 	h    *logHandle
 	d    record.Decision
 	once sync.Once
+
+	before  *running     // what a process before this one has written; nil: nothing
+	pending []unanswered // writes whose answer the kernel may not have; under File.mu
 }
 
 // OpenLog begins a write-capture handle.
@@ -110,10 +125,11 @@ func (l *Log) append(p []byte, off int64, app bool, w *record.Writer, unique uin
 	if app {
 		off = f.view.size
 	}
-	e, at, err := f.c.log.write(l.h, p, off, w, unique)
+	e, at, s, err := f.c.log.write(l.h, p, off, w, unique)
 	if err != nil {
 		return err
 	}
+	l.pending = append(l.pending, unanswered{unique, s})
 	f.logged = at
 	f.view.put(off, int64(len(p)), e.Spool, e.Off)
 	f.modified = time.Now().UnixNano()

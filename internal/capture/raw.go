@@ -20,7 +20,7 @@ type raw struct {
 	meta *meta
 	file *File
 
-	adopted bool // left by an earlier process: nobody will see its RELEASE
+	adopted atomic.Bool // nobody will see its RELEASE: left by an earlier process, or by a connection that broke
 
 	released atomic.Bool // the mount has seen RELEASE
 	synced   atomic.Bool // the directory entry is on disk
@@ -106,7 +106,7 @@ func (r *raw) warm() error {
 func (r *raw) rest() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.rd != nil && (r.seen > 0 || r.adopted || r.released.Load()) {
+	if r.rd != nil && (r.seen > 0 || r.adopted.Load() || r.released.Load()) {
 		r.rd.Close() // read-only: nothing to lose
 		r.rd = nil
 	}

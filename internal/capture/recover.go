@@ -16,6 +16,7 @@ type Recovery struct {
 	Snapshot []byte                                        // what Snapshot returned last, nil if never
 	Replay   func(func(chunks []record.Chunk) error) error // what was registered since
 	Extents  func(func(record.Extent)) error               // what is still to be delivered
+	Running  []uint64                                      // captures whose handles live on in mounts that are taken over
 }
 
 // Recover takes over the spools that earlier processes left: what is registered stays with the queue, the rest
@@ -37,6 +38,10 @@ func (c *Capture) Recover(from Recovery) error {
 	for id := range c.registered {
 		used = max(used, id)
 	}
+	for _, id := range from.Running {
+		c.running[id] = &running{written: map[uint64]int{}}
+		used = max(used, id)
+	}
 	if err := c.claimRun(used); err != nil {
 		return err
 	}
@@ -55,6 +60,9 @@ func (c *Capture) Recover(from Recovery) error {
 		} else if s := c.segs[id]; s != nil {
 			c.adoptSegment(s, alive)
 		}
+	}
+	for id := range c.running {
+		alive[id] = true
 	}
 	return c.prune(alive)
 }
@@ -153,7 +161,7 @@ func (c *Capture) openOldRaw(id uint64, path string) error {
 	if r.id != id {
 		return fmt.Errorf("%w: header says spool %016x", record.ErrCorrupt, r.id)
 	}
-	r.adopted = true
+	r.adopted.Store(true)
 	c.raws[id] = r
 	c.use.open.Add(1)
 	return nil
@@ -250,6 +258,9 @@ func (c *Capture) adoptSegment(s *segment, alive map[uint64]bool) {
 		if !s.settled {
 			alive[r.handle] = true
 		}
+		if run := c.running[r.handle]; run != nil {
+			run.row(r)
+		}
 		switch r.kind {
 		case rowOpen:
 			if m, err := decodeMeta(s.payload(r)); err == nil {
@@ -288,7 +299,7 @@ func (c *Capture) adoptView(f *File, m *meta, s *segment, r row, at logPos) {
 func (c *Capture) endOldHandles(last *segment) {
 	c.flushLoud()
 	for h, st := range c.pass.streams {
-		if h>>32 == c.run {
+		if h>>32 == c.run || c.lives(h) {
 			continue
 		}
 		c.add(st.end(nil))

@@ -28,8 +28,9 @@ type segment struct {
 	known   map[uint64]bool           // handles with an open row here
 	writers map[*record.Writer]uint32 // writers with a row here
 
-	sealed  atomic.Bool // no row will be added
-	adopted bool        // left by an earlier process
+	sealed     atomic.Bool  // no row will be added
+	unanswered atomic.Int32 // writes whose answer the kernel may not have: the index tells the next process of them
+	adopted    bool         // left by an earlier process
 
 	// The follower's side: it alone uses these.
 	read    int                       // rows seen
@@ -276,7 +277,7 @@ func (s *segment) settle() error {
 func (s *segment) dropIndex() (bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.noIndex || !s.settled || s.queued > 0 {
+	if s.noIndex || !s.settled || s.queued > 0 || s.unanswered.Load() > 0 {
 		return false, nil
 	}
 	if err := os.Remove(s.ipth); err != nil && !errors.Is(err, os.ErrNotExist) {

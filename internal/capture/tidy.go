@@ -40,7 +40,7 @@ func (c *Capture) tidy(now time.Time) {
 // askAdopted looks again at idle spools whose RELEASE nobody will see.
 func (c *Capture) askAdopted(now time.Time) {
 	for r, t := range c.pass.idle {
-		if r.adopted && now.Sub(t.asked) > leaseWait {
+		if r.adopted.Load() && now.Sub(t.asked) > leaseWait {
 			c.heat(r, now)
 			t.asked = time.Time{}
 		}

@@ -54,13 +54,17 @@ type logPos struct {
 
 func (p logPos) before(o logPos) bool { return p.Seg < o.Seg || p.Seg == o.Seg && p.Row < o.Row }
 
-// write appends p for h and returns where it lies.
-func (l *wal) write(h *logHandle, p []byte, voff int64, w *record.Writer, unique uint64) (record.Extent, logPos, error) {
+// write appends p for h and returns where it lies, and in which segment. unique is that of the request whose answer
+// waits for it, 0 for none.
+func (l *wal) write(h *logHandle, p []byte, voff int64, w *record.Writer, unique uint64) (record.Extent, logPos, *segment, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s, err := l.reserve(h, len(p), w)
 	if err != nil {
-		return record.Extent{}, logPos{}, err
+		return record.Extent{}, logPos{}, nil, err
+	}
+	if unique != 0 {
+		s.unanswered.Add(1)
 	}
 	at := time.Now().UnixNano()
 	s.mu.Lock()
@@ -68,7 +72,7 @@ func (l *wal) write(h *logHandle, p []byte, voff int64, w *record.Writer, unique
 	s.mu.Unlock()
 	e := s.add(row{kind: rowWrite, writer: s.writers[w], handle: h.meta.ID, stream: h.pos, at: at, unique: unique, voff: voff}, p)
 	h.pos += uint64(len(p))
-	return e, logPos{s.id, s.rows - 1}, nil
+	return e, logPos{s.id, s.rows - 1}, s, nil
 }
 
 // finish writes that the handle is closed.

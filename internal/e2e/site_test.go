@@ -26,10 +26,11 @@ type site struct {
 	addr     string
 	sender   *daemon
 	receiver *daemon
-	senderX  string // more YAML for the sender
-	recvX    string // outputs of the receiver, if not the default
-	queueX   string // lines below queue:
-	rulesX   string // rules before the two that are always there
+	manager  *manager // holds what is to outlive the sender; nil: nobody does
+	senderX  string   // more YAML for the sender
+	recvX    string   // outputs of the receiver, if not the default
+	queueX   string   // lines below queue:
+	rulesX   string   // rules before the two that are always there
 	spool    string
 	parsed   int // bytes of the json output that lines are of
 	lines    []jsonLine
@@ -247,6 +248,9 @@ func (d *daemon) stop(t *testing.T) {
 func (s *site) start(role, config string) *daemon {
 	s.t.Helper()
 	d := &daemon{name: role, cmd: exec.Command(program, role, "--config", config), done: make(chan struct{})}
+	if role == "sender" && s.manager != nil {
+		d.cmd = s.manager.command(program, role, "--config", config)
+	}
 	d.cmd.Stdout, d.cmd.Stderr = d, d
 	for _, e := range os.Environ() { // what these tests are told is nothing to the program
 		if !strings.HasPrefix(e, "FTFUSE_") {

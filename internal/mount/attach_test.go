@@ -226,8 +226,11 @@ func (l *nullLog) Write(p []byte, _ int64, _, _ bool, _ *record.Writer, _ uint64
 	l.n += len(p)
 	return len(p), nil
 }
-func (*nullLog) Sync() error { return nil }
-func (*nullLog) Release()    {}
+func (*nullLog) ID() uint64                 { return 1 }
+func (*nullLog) Written(uint64) (int, bool) { return 0, false }
+func (*nullLog) Answered(uint64)            {}
+func (*nullLog) Sync() error                { return nil }
+func (*nullLog) Release()                   {}
 
 // The path of a captured write allocates nothing: with a reader that is told, the garbage collector would be the cost.
 func TestWriteAllocatesNothing(t *testing.T) {
@@ -241,7 +244,7 @@ func TestWriteAllocatesNothing(t *testing.T) {
 	h.who.Store(&seen{until: time.Now().Add(time.Hour)})
 	m := &Mount{log: slog.New(slog.DiscardHandler)}
 	m.o.Identifier = &testIdentity{}
-	if err := m.handles.put(h); err != nil {
+	if err := m.handles.put(0, h); err != nil {
 		t.Fatal(err)
 	}
 	r := &reader{server: &server{Mount: m, fd: null}, out: make([]byte, 4096)}

@@ -96,7 +96,7 @@ func (s *server) GetAttr(_ <-chan struct{}, in *fuse.GetAttrIn, out *fuse.AttrOu
 		return fuse.ENOENT
 	}
 	fd, err := s.openAttr(n)
-	if err == unix.ENOENT && n.file != nil { // the kernel asks before an OPEN, too
+	if err == unix.ENOENT && n.id != rootID { // its name is gone; the kernel asks before an OPEN, too
 		st := n.st
 		st.Nlink = 0
 		s.attrOut(n, &st, out)

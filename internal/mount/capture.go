@@ -22,6 +22,9 @@ type File interface {
 	Truncate(size int64) error               // metadata only: nothing captured is lost
 	OpenSpool(d record.Decision, path string, w *record.Writer) (Spool, error)
 	OpenLog(d record.Decision, path string, w *record.Writer) (Log, error)
+	// AdoptSpool and AdoptLog go on with the capture of that number, which a process before this one has begun.
+	AdoptSpool(id uint64) (Spool, error)
+	AdoptLog(id uint64, d record.Decision, path string, w *record.Writer) (Log, error)
 	Sync() error // all captured bytes of the file are on disk
 	Renamed(path string)
 	Removed() // the last name is gone; content may go when the last handle closes
@@ -30,15 +33,21 @@ type File interface {
 
 // Spool is one open-capture handle.
 type Spool interface {
+	ID() uint64
 	Fd() int // O_RDONLY descriptor to register as backing file
 	Sync() error
 	Release() // RELEASE seen: no writer is left
+	Leave()   // the connection is gone: nobody will see RELEASE, and writers may be left
 }
 
 // Log is one write-capture handle. Write returns len(p) or an error that wraps a record.Err* or an errno.
 // p belongs to the caller again when Write returns.
 type Log interface {
+	ID() uint64
 	Write(p []byte, off int64, app, sync bool, w *record.Writer, unique uint64) (int, error)
+	// Written returns what a write with that unique returned to a process before this one, if it was done.
+	Written(unique uint64) (n int, ok bool)
+	Answered(unique uint64) // the kernel has the answer: Written need not know of it any more
 	Sync() error
 	Release()
 }

@@ -221,6 +221,13 @@ func (f *testFile) OpenLog(_ record.Decision, path string, _ *record.Writer) (Lo
 	return &testLog{f: f, path: path}, nil
 }
 
+// What a successor needs is tested with the real capture stage.
+func (f *testFile) AdoptSpool(uint64) (Spool, error) { return nil, record.ErrGone }
+
+func (f *testFile) AdoptLog(uint64, record.Decision, string, *record.Writer) (Log, error) {
+	return nil, record.ErrGone
+}
+
 func (f *testFile) Sync() error { return f.content.Sync() }
 
 func (f *testFile) Renamed(path string) {
@@ -257,6 +264,8 @@ type testSpool struct {
 	done bool // under f.mu
 }
 
+func (s *testSpool) ID() uint64  { return 1 }
+func (s *testSpool) Leave()      {}
 func (s *testSpool) Fd() int     { return int(s.r.Fd()) }
 func (s *testSpool) Sync() error { return s.r.Sync() }
 func (s *testSpool) Release() {
@@ -298,6 +307,10 @@ func (l *testLog) Write(p []byte, off int64, app, sync bool, w *record.Writer, _
 	_, err := l.f.content.WriteAt(p, off)
 	return len(p), err
 }
+
+func (l *testLog) ID() uint64                 { return 1 }
+func (l *testLog) Written(uint64) (int, bool) { return 0, false }
+func (l *testLog) Answered(uint64)            {}
 
 func (l *testLog) Sync() error { return l.f.content.Sync() }
 func (l *testLog) Release()    { l.f.c.open.Add(-1) }

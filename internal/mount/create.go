@@ -12,7 +12,7 @@ func (s *server) Create(_ <-chan struct{}, in *fuse.CreateIn, name string, out *
 	if err != nil {
 		return status(err)
 	}
-	if err := s.open(n, in.Caller, in.Flags, &out.OpenOut); err != nil {
+	if err := s.open(in.Unique, n, in.Caller, in.Flags, &out.OpenOut); err != nil {
 		s.Forget(n.id, 1)
 		return status(err)
 	}
@@ -46,7 +46,17 @@ func (m *Mount) make(in *fuse.CreateIn, name string) (n *node, st unix.Statx_t, 
 		return nil, st, false, unix.Errno(code)
 	}
 	defer d.close()
-	fd, err := unix.Openat(d.fd, name, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+	again, err := m.about(in.Unique, d, name)
+	if err != nil && (err != unix.EEXIST || in.Flags&unix.O_EXCL != 0) {
+		return nil, st, false, err
+	}
+	fd := -1
+	if err == nil {
+		fd, err = unix.Openat(d.fd, name, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+	}
+	if err == unix.EEXIST && again { // made before our predecessor died, perhaps not given away yet
+		fd, err = openBeneath(d.fd, name, unix.O_PATH)
+	}
 	switch {
 	case err == nil:
 		defer unix.Close(fd)
@@ -64,7 +74,7 @@ func (m *Mount) make(in *fuse.CreateIn, name string) (n *node, st unix.Statx_t, 
 	if err != nil {
 		return nil, st, existed, err
 	}
-	n, err = m.named(parent, name, &st)
+	n, err = m.named(in.Unique, parent, name, &st)
 	return n, st, existed, err
 }
 
@@ -85,8 +95,8 @@ func (m *Mount) own(d dir, fd int, who fuse.Caller, mode uint32) error {
 
 // Mkdir makes a directory; below a set-group-id directory it is one itself.
 func (s *server) Mkdir(_ <-chan struct{}, in *fuse.MkdirIn, name string, out *fuse.EntryOut) fuse.Status {
-	return s.place(in.InHeader, name, out, func(d dir) error {
-		if err := unix.Mkdirat(d.fd, name, 0o700); err != nil {
+	return s.place(in.InHeader, name, out, func(d dir, again bool) error {
+		if err := unix.Mkdirat(d.fd, name, 0o700); err != nil && !done(err, again) {
 			return err
 		}
 		st, err := statFd(d.fd)
@@ -104,8 +114,8 @@ func (s *server) Mknod(_ <-chan struct{}, in *fuse.MknodIn, name string, out *fu
 	default:
 		return fuse.EPERM
 	}
-	return s.place(in.InHeader, name, out, func(d dir) error {
-		if err := unix.Mknodat(d.fd, name, in.Mode&unix.S_IFMT|0o600, 0); err != nil {
+	return s.place(in.InHeader, name, out, func(d dir, again bool) error {
+		if err := unix.Mknodat(d.fd, name, in.Mode&unix.S_IFMT|0o600, 0); err != nil && !done(err, again) {
 			return err
 		}
 		return s.ownName(d, name, in.Caller, in.Mode&0o7777)
@@ -114,8 +124,8 @@ func (s *server) Mknod(_ <-chan struct{}, in *fuse.MknodIn, name string, out *fu
 
 // Symlink makes a symbolic link; its target is kept as it is and only ever resolved by the kernel.
 func (s *server) Symlink(_ <-chan struct{}, in *fuse.InHeader, target, name string, out *fuse.EntryOut) fuse.Status {
-	return s.place(*in, name, out, func(d dir) error {
-		if err := unix.Symlinkat(target, d.fd, name); err != nil {
+	return s.place(*in, name, out, func(d dir, again bool) error {
+		if err := unix.Symlinkat(target, d.fd, name); err != nil && !done(err, again) {
 			return err
 		}
 		return unix.Fchownat(d.fd, name, int(in.Uid), int(in.Gid), unix.AT_SYMLINK_NOFOLLOW)
@@ -128,18 +138,45 @@ func (s *server) Link(_ <-chan struct{}, in *fuse.LinkIn, name string, out *fuse
 	if n == nil {
 		return fuse.ENOENT
 	}
-	return s.place(in.InHeader, name, out, func(d dir) error {
+	return s.place(in.InHeader, name, out, func(d dir, again bool) error {
 		fd, err := s.openEntry(n.at, unix.O_PATH)
 		if err != nil {
 			return err
 		}
 		defer unix.Close(fd)
-		return unix.Linkat(unix.AT_FDCWD, procFd(fd), d.fd, name, unix.AT_SYMLINK_FOLLOW)
+		err = unix.Linkat(unix.AT_FDCWD, procFd(fd), d.fd, name, unix.AT_SYMLINK_FOLLOW)
+		if done(err, again) {
+			return nil
+		}
+		return err
 	})
 }
 
-// place lets do make name in the directory and answers with its node.
-func (m *Mount) place(in fuse.InHeader, name string, out *fuse.EntryOut, do func(dir) error) fuse.Status {
+// about notes, where a successor will want to know, that name is about to be made, and reports whether a predecessor has
+// noted it already for the same request. EEXIST: there is such a name.
+func (m *Mount) about(unique uint64, d dir, name string) (again bool, err error) {
+	if !m.keeper.on() {
+		return false, nil
+	}
+	if p := m.keeper.again(unique); p != nil && p.Intent != nil {
+		return true, nil
+	}
+	if _, err := statAt(d.fd, name); err != unix.ENOENT {
+		if err == nil {
+			err = unix.EEXIST
+		}
+		return false, err
+	}
+	m.keeper.intend(unique, intent{})
+	return false, nil
+}
+
+// done reports whether making a name failed because a predecessor has made it for the same request.
+func done(err error, again bool) bool { return again && err == unix.EEXIST }
+
+// place lets do make name in the directory and answers with its node. again says that a predecessor was about to make
+// it, and perhaps has.
+func (m *Mount) place(in fuse.InHeader, name string, out *fuse.EntryOut, do func(d dir, again bool) error) fuse.Status {
 	m.ns.RLock()
 	defer m.ns.RUnlock()
 	parent, d, code := m.parent(in.NodeId)
@@ -147,14 +184,18 @@ func (m *Mount) place(in fuse.InHeader, name string, out *fuse.EntryOut, do func
 		return code
 	}
 	defer d.close()
-	if err := do(d); err != nil {
+	again, err := m.about(in.Unique, d, name)
+	if err == nil {
+		err = do(d, again)
+	}
+	if err != nil {
 		return status(err)
 	}
 	st, err := statAt(d.fd, name)
 	if err != nil {
 		return status(err)
 	}
-	n, err := m.named(parent, name, &st)
+	n, err := m.named(in.Unique, parent, name, &st)
 	if err != nil {
 		return status(err)
 	}

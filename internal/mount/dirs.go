@@ -18,7 +18,7 @@ func (s *server) OpenDir(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) 
 		return status(err)
 	}
 	h := &handle{node: n, flags: in.Flags, fd: fd}
-	if err := s.handles.put(h); err != nil {
+	if err := s.handles.put(in.Unique, h); err != nil {
 		_ = unix.Close(fd)
 		return status(err)
 	}

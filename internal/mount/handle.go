@@ -22,6 +22,10 @@ type handle struct {
 	fd    int   // a stored file's or a directory's descriptor below; -1 else
 	held  bool  // the handle holds node.file's descriptor below; not if the last name was gone before the open
 
+	backing int32          // backing id of the node when it was opened, 0 none
+	opener  *record.Writer // who opened it, where it writes
+	path    string         // by which it was opened, where it writes
+
 	dir    sync.Mutex // held over one READDIR
 	dirPos int64      // under dir: offset of the next getdents64
 
@@ -69,6 +73,7 @@ type handles struct {
 	free  []uint32 // slots given back
 	next  uint32   // newest slot used; 0 is not, because fh 0 means none
 	given uint64
+	keep  *keeper
 }
 
 func (t *handles) slot(fh uint64) *atomic.Pointer[handle] {
@@ -91,8 +96,8 @@ func (t *handles) get(fh uint64) *handle {
 	return nil
 }
 
-// put gives h a number; ENFILE when the table is full.
-func (t *handles) put(h *handle) error {
+// put gives h, opened by a request, a number; ENFILE when the table is full.
+func (t *handles) put(unique uint64, h *handle) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var slot uint32
@@ -113,6 +118,7 @@ func (t *handles) put(h *handle) error {
 	}
 	t.slot(h.fh).Store(h)
 	t.n.Add(1)
+	t.keep.handle(unique, h)
 	return nil
 }
 
@@ -129,6 +135,7 @@ func (t *handles) take(fh uint64) *handle {
 	}
 	t.free = append(t.free, uint32(fh&(1<<slotBits-1)))
 	t.n.Add(-1)
+	t.keep.release(h)
 	return h
 }
 

@@ -51,8 +51,16 @@ func (m *Mount) write(h *handle, in *fuse.WriteIn, data []byte) (int, fuse.Statu
 	m.counters.writes.Add(1)
 	switch {
 	case h.log != nil:
+		if in.Unique&resendBit != 0 {
+			if n, ok := h.log.Written(in.Unique &^ resendBit); ok {
+				if !isSync(in) {
+					return n, fuse.OK
+				}
+				return n, status(h.log.Sync())
+			}
+		}
 		w := h.writer(m.o.Identifier, in.Pid, in.Uid, in.Gid)
-		n, err := h.log.Write(data, int64(in.Offset), in.Flags&unix.O_APPEND != 0, isSync(in), w, in.Unique)
+		n, err := h.log.Write(data, int64(in.Offset), in.Flags&unix.O_APPEND != 0, isSync(in), w, in.Unique&^resendBit)
 		if err != nil && n == 0 {
 			return 0, status(err)
 		}

@@ -47,6 +47,7 @@ type locks struct {
 	files   map[record.FileKey]*fileLocks // with locks or waiters
 	waitFor map[uint64]uint64             // owner that waits for a fcntl lock -> owner it waits for
 	joined  func()                        // called when somebody begins to wait; for tests
+	keep    *keeper
 }
 
 func newLocks() *locks {
@@ -82,7 +83,21 @@ func (t *locks) test(key record.FileKey, l *lock) (c *lock) {
 
 // set takes or gives back a lock without waiting: EAGAIN when another holds it, ENOLCK at the bound.
 func (t *locks) set(key record.FileKey, l *lock) (err error) {
-	t.with(key, func(f *fileLocks) { err = f.set(l) })
+	t.with(key, func(f *fileLocks) { err = t.take(f, key, l) })
+	return err
+}
+
+// take sets a lock and notes it. Called with t.mu held.
+func (t *locks) take(f *fileLocks, key record.FileKey, l *lock) error {
+	before := len(f.held)
+	err := f.set(l)
+	if err == nil {
+		t.keep.lock(key, l)
+	} else if l.flock && len(f.held) < before { // a failed change of its kind has given it up
+		gone := *l
+		gone.unlock = true
+		t.keep.lock(key, &gone)
+	}
 	return err
 }
 
@@ -131,7 +146,7 @@ func (t *locks) wait(key record.FileKey, l *lock, cancel <-chan struct{}) error 
 // await takes the lock or, with EAGAIN, joins those who wait and returns what they wait on.
 func (t *locks) await(key record.FileKey, l *lock) (freed <-chan struct{}, err error) {
 	t.with(key, func(f *fileLocks) {
-		if err = f.set(l); err != unix.EAGAIN {
+		if err = t.take(f, key, l); err != unix.EAGAIN {
 			return
 		}
 		if c := f.conflict(l); !l.flock && !t.mayWait(l.owner, c.owner) {

@@ -24,7 +24,7 @@ func (s *server) Lookup(_ <-chan struct{}, in *fuse.InHeader, name string, out *
 	if err != nil {
 		return status(err)
 	}
-	n, err := s.named(parent, name, &st)
+	n, err := s.named(in.Unique, parent, name, &st)
 	if err != nil {
 		return status(err)
 	}
@@ -42,25 +42,26 @@ func (m *Mount) parent(id uint64) (*entry, dir, fuse.Status) {
 	return n.at, d, status(err)
 }
 
-// named returns a node for what name in parent was found to be, with one lookup more. Called with Mount.ns held.
-func (m *Mount) named(parent *entry, name string, st *unix.Statx_t) (*node, error) {
+// named returns a node for what name in parent was found to be, with one lookup more for a request. Called with
+// Mount.ns held.
+func (m *Mount) named(unique uint64, parent *entry, name string, st *unix.Statx_t) (*node, error) {
 	e := m.tree.bind(parent, name, KeyOf(st))
 	switch {
 	case isDir(st):
-		return m.tree.share(e, kindDir), nil
+		return m.tree.share(unique, e, kindDir, st), nil
 	case !isRegular(st):
-		return m.tree.share(e, kindOther), nil
+		return m.tree.share(unique, e, kindOther, st), nil
 	}
 	path, _ := m.tree.path(e)
 	if !m.captured(e.key, path) {
-		return m.tree.share(e, kindStored), nil
+		return m.tree.share(unique, e, kindStored, st), nil
 	}
 	f, err := m.files.acquire(m, e, path)
 	if err != nil {
 		m.tree.release(e)
 		return nil, err
 	}
-	return m.tree.fresh(e, f, path, st), nil
+	return m.tree.fresh(unique, e, f, path, st), nil
 }
 
 // captured reports whether the content of a regular file is the capture stage's: the rules send it, or it holds some.

@@ -53,6 +53,8 @@ type reader struct {
 	*server
 	in, out []byte
 	pulse   *pulse.Pulse
+	busy    atomic.Bool // a request is in work
+	first   bool        // alone, until the requests that are sent again are done
 }
 
 func newReader(s *server) (*reader, error) {
@@ -65,7 +67,7 @@ func newReader(s *server) (*reader, error) {
 		_ = unix.Munmap(in)
 		return nil, err
 	}
-	return &reader{s, in, out, s.o.Pulses.Join("mount " + s.o.Name)}, nil
+	return &reader{server: s, in: in, out: out, pulse: s.o.Pulses.Join("mount " + s.o.Name)}, nil
 }
 
 func resident(size int) ([]byte, error) {
@@ -86,13 +88,16 @@ func (r *reader) free() {
 // run serves until the connection ends (ENODEV after umount, ECONNABORTED after an abort).
 func (r *reader) run() error {
 	for {
+		if !r.turns.await(r.fd) {
+			return nil
+		}
 		// Not a raw system call: a thread in one cannot be stopped for the garbage collector.
 		n, err := unix.Read(r.fd, r.in)
 		switch err {
 		case nil:
-			r.pulse.Begin()
-			r.handle(r.in[:n])
-			r.pulse.End()
+			if !r.turn(r.in[:n]) {
+				return nil
+			}
 		case unix.EINTR, unix.EAGAIN, unix.ENOENT: // ENOENT: the request was taken back meanwhile
 		case unix.ENODEV, unix.ECONNABORTED:
 			return nil
@@ -153,7 +158,7 @@ func (s *server) reply(out []byte, unique uint64, code fuse.Status, size int) {
 
 // send hands an answer to the kernel and reports whether it took it. ENOENT: whoever asked is gone.
 func (s *server) send(b []byte) bool {
-	for {
+	for !s.turns.silent.Load() {
 		_, err := unix.Write(s.fd, b)
 		switch err {
 		case nil:
@@ -166,19 +171,47 @@ func (s *server) send(b []byte) bool {
 		}
 		return false
 	}
+	return true // the next process answers
 }
 
 // forward gives a request to go-fuse, which calls the server's methods.
 func (s *server) forward(b, out []byte) {
 	in := (*fuse.InHeader)(unsafe.Pointer(&b[0]))
-	n, code := s.proto.HandleRequest([][]byte{b}, [][]byte{out})
-	if code != fuse.OK {
-		s.reply(out, in.Unique, fuse.EIO, 0)
+	opcode, unique := in.Opcode, in.Unique
+	defer s.keeper.answered(unique)
+	if p := s.keeper.again(unique); p != nil && s.repeat(opcode, unique, p, out) {
 		return
 	}
-	if n > 0 && !s.send(out[:n]) {
-		s.undo(in.Opcode, out[:n])
+	n, code := s.proto.HandleRequest([][]byte{b}, [][]byte{out})
+	if code != fuse.OK {
+		s.reply(out, unique, fuse.EIO, 0)
+		return
 	}
+	s.keeper.answer(opcode, unique, out[:n])
+	if n > 0 && !s.send(out[:n]) {
+		s.undo(opcode, out[:n])
+	}
+	s.compact()
+}
+
+// repeat answers a request that a process before this one has done. It reports whether there was something to answer.
+func (s *server) repeat(opcode uint32, unique uint64, p *promise, out []byte) bool {
+	switch {
+	case p.Answer != nil:
+		n := copy(out, p.Answer)
+		(*fuse.OutHeader)(unsafe.Pointer(&out[0])).Unique = unique
+		if !s.send(out[:n]) {
+			s.undo(opcode, out[:n])
+		}
+		return true
+	case p.Moved:
+		if p.Intent != nil {
+			s.lost(p.Intent) // it may have died just before
+		}
+		s.reply(out, unique, fuse.OK, 0)
+		return true
+	}
+	return false
 }
 
 // undo takes back what an answer that the kernel did not take would have made known to it.

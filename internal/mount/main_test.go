@@ -41,7 +41,7 @@ func TestMain(m *testing.M) {
 }
 
 // scratch is part of the path of every mount of these tests.
-const scratch = "ftfuse-mount-test"
+var scratch = fmt.Sprintf("ftfuse-mount-test-%d-", os.Getpid())
 
 func descriptors() []string {
 	var l []string

@@ -1,16 +1,17 @@
 package mount
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
 	"time"
 
-	"ftfuse/internal/attach"
 	"ftfuse/internal/pulse"
 	"ftfuse/internal/record"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 )
 
@@ -24,6 +25,9 @@ type Options struct {
 	Capture    Capture
 	Decider    Decider
 	Identifier Identifier
+
+	Given   *Given  // nil: Serve mounts, and unmounts in the end
+	Backing Backing // nil: this process registers backing files itself
 
 	OwnerOnly     bool          // nobody but our own user sees the mount
 	NoPassthrough bool          // write capture for all
@@ -49,12 +53,16 @@ type Mount struct {
 	handles handles
 	locks   *locks
 	pass    passthrough
+	keeper  keeper
+	init    [2][]byte // the first request of the connection and its answer, where they are kept
+	srv     *server   // of a given connection
 
 	opens    opens
 	counters counters
 
 	mu      sync.Mutex
 	serving bool
+	left    bool // to the next process: readers may be at work still
 }
 
 // server is a Mount with a connection to the kernel.
@@ -65,14 +73,20 @@ type server struct {
 	proto *fuse.ProtocolServer
 	waits waits
 	async sync.WaitGroup // goroutines of waiting requests
+	turns turns
+
+	group   *errgroup.Group // the readers
+	rmu     sync.Mutex
+	reading []*reader // under rmu
 }
 
 func (s *server) String() string { return "ftfuse" }
 
-// Open opens the directory that is to be mounted on, also beneath a dead mount of ours. It does not mount. The caller
+// Open opens the directory that is to be mounted on, also beneath a dead mount of ours. It does not mount. A given
+// connection that is new is greeted, one that a predecessor has served is brought back to where that was. The caller
 // calls Close in the end.
 func Open(o Options) (*Mount, error) {
-	dir, below, err := attach.Below(o.Dir)
+	dir, below, err := o.directory()
 	if err != nil {
 		return nil, err
 	}
@@ -95,8 +109,20 @@ func Open(o Options) (*Mount, error) {
 	}
 	m := &Mount{o: o, log: o.Logger.With("mount", o.Name, "dir", dir), dir: dir, below: below}
 	m.tree, m.locks = newTree(KeyOf(&st)), newLocks()
+	m.keeper.log = m.log
+	m.pass.backing = o.Backing
+	if o.Backing == nil {
+		m.pass.backing = direct{}
+	}
+	m.tree.keep, m.locks.keep, m.handles.keep = &m.keeper, &m.keeper, &m.keeper
 	m.files.m = map[record.FileKey]*file{}
 	m.opens.n = map[[2]string]uint64{}
+	if o.Given == nil {
+		return m, nil
+	}
+	if err := m.prepare(); err != nil {
+		return nil, errors.Join(fmt.Errorf("mount %s on %s: %w", o.Name, dir, err), m.Close())
+	}
 	return m, nil
 }
 
@@ -122,6 +148,10 @@ func (m *Mount) Close() error {
 	}
 	err := unix.Close(m.below)
 	m.below = -1
+	if m.keeper.memo != nil && !m.left {
+		m.keeper.alive.Store(false)
+		err = errors.Join(err, m.keeper.memo.Close())
+	}
 	return err
 }
 
@@ -129,6 +159,7 @@ func (m *Mount) Close() error {
 type Stats struct {
 	Requests, Writes, Written, Panics uint64 // Written: bytes by write capture
 	Handles, Nodes, Files             int    // open files and directories, inodes the kernel knows, captured files in use
+	Taken                             uint64 // how often another process has gone on with the mount
 	Opens                             []OpenCount
 }
 
@@ -136,5 +167,5 @@ type Stats struct {
 func (m *Mount) Stats() Stats {
 	c := &m.counters
 	return Stats{c.requests.Load(), c.writes.Load(), c.written.Load(), c.panics.Load(),
-		int(m.handles.n.Load()), m.tree.count(), m.files.count(), m.opens.list()}
+		int(m.handles.n.Load()), m.tree.count(), m.files.count(), m.keeper.takeOvers(), m.opens.list()}
 }

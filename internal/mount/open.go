@@ -30,11 +30,11 @@ func (s *server) Open(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fus
 	if n == nil {
 		return fuse.ENOENT
 	}
-	return status(s.open(n, in.Caller, in.Flags, out))
+	return status(s.open(in.Unique, n, in.Caller, in.Flags, out))
 }
 
-// open makes a handle of n and answers it. Without Mount.ns.
-func (m *Mount) open(n *node, who fuse.Caller, flags uint32, out *fuse.OpenOut) error {
+// open makes a handle of n for a request and answers it. Without Mount.ns.
+func (m *Mount) open(unique uint64, n *node, who fuse.Caller, flags uint32, out *fuse.OpenOut) error {
 	h := &handle{node: n, flags: flags, fd: -1}
 	n.open.mu.Lock()
 	defer n.open.mu.Unlock()
@@ -51,7 +51,8 @@ func (m *Mount) open(n *node, who fuse.Caller, flags uint32, out *fuse.OpenOut) 
 		return err
 	}
 	n.open.count++
-	if err := m.handles.put(h); err != nil {
+	h.backing = n.open.backing
+	if err := m.handles.put(unique, h); err != nil {
 		m.end(h)
 		return err
 	}
@@ -102,6 +103,7 @@ func (m *Mount) capture(h *handle, path string, who fuse.Caller) (record.Mode, s
 		return record.WriteMode, whyReader, nil
 	}
 	w := m.o.Identifier.Identify(record.Opener, who.Pid, who.Uid, who.Gid)
+	h.opener, h.path = w, path
 	if mode == record.OpenMode && h.node.open.count > 0 {
 		mode, why = record.WriteMode, whyReopened
 	}

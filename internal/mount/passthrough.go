@@ -18,7 +18,8 @@ const (
 
 // passthrough registers backing files with the kernel, and knows why it cannot.
 type passthrough struct {
-	fd int // of /dev/fuse
+	fd      int // of /dev/fuse
+	backing Backing
 
 	mu  sync.Mutex
 	why error // not nil: the kernel or our rights do not allow it
@@ -41,16 +42,41 @@ func (p *passthrough) disable(why error) {
 // register makes fd's file a backing file and returns its id. Without CAP_SYS_ADMIN this is EPERM; the file
 // system below must not be stacked itself (ELOOP).
 func (p *passthrough) register(fd int) (int32, error) {
-	m := fuse.BackingMap{Fd: int32(fd)}
-	id, _, no := unix.Syscall(unix.SYS_IOCTL, uintptr(p.fd), backingOpen, uintptr(unsafe.Pointer(&m)))
+	id, err := p.backing.Register(p.fd, fd)
+	if err != nil {
+		return 0, fmt.Errorf("register backing file: %w", err)
+	}
+	return id, nil
+}
+
+// unregister gives an id back. One that is given back already, by a process before this one, is no error.
+func (p *passthrough) unregister(id int32) { _ = p.backing.Unregister(p.fd, id) }
+
+// Backing asks the kernel to serve an open from another file. fuse is the descriptor of the connection.
+type Backing interface {
+	Register(fuse, fd int) (int32, error)
+	Unregister(fuse int, id int32) error
+}
+
+// direct asks by itself, which needs CAP_SYS_ADMIN.
+type direct struct{}
+
+// Register implements Backing.
+func (direct) Register(fd, file int) (int32, error) {
+	m := fuse.BackingMap{Fd: int32(file)}
+	id, _, no := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), backingOpen, uintptr(unsafe.Pointer(&m)))
 	if no != 0 {
-		return 0, fmt.Errorf("register backing file: %w", no)
+		return 0, no
 	}
 	return int32(id), nil
 }
 
-func (p *passthrough) unregister(id int32) {
-	_, _, _ = unix.Syscall(unix.SYS_IOCTL, uintptr(p.fd), backingClose, uintptr(unsafe.Pointer(&id)))
+// Unregister implements Backing.
+func (direct) Unregister(fd int, id int32) error {
+	if _, _, no := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), backingClose, uintptr(unsafe.Pointer(&id))); no != 0 {
+		return no
+	}
+	return nil
 }
 
 var (

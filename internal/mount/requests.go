@@ -24,7 +24,7 @@ func (r *reader) handleWrite(b []byte) {
 	}
 	if !h.mayWait(in) {
 		n, code := r.write(h, in, data)
-		r.replyWrite(r.out, in.Unique, n, code)
+		r.replyWrite(r.out, h, in.Unique, n, code)
 		return
 	}
 	if !r.waits.room(len(b)) {
@@ -36,14 +36,17 @@ func (r *reader) handleWrite(b []byte) {
 		defer r.waits.leave(len(c))
 		own := (*fuse.WriteIn)(unsafe.Pointer(&c[0]))
 		n, code := r.write(h, own, c[writeInSize:])
-		r.replyWrite(out, own.Unique, n, code)
+		r.replyWrite(out, h, own.Unique, n, code)
 	})
 }
 
-func (s *server) replyWrite(out []byte, unique uint64, n int, code fuse.Status) {
+func (s *server) replyWrite(out []byte, h *handle, unique uint64, n int, code fuse.Status) {
 	w := (*fuse.WriteOut)(unsafe.Pointer(&out[outHeaderSize]))
 	w.Size, w.Padding = uint32(n), 0
 	s.reply(out, unique, code, int(unsafe.Sizeof(*w)))
+	if h.log != nil {
+		h.log.Answered(unique &^ resendBit)
+	}
 }
 
 func (r *reader) handleRead(in *fuse.ReadIn) {

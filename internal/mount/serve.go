@@ -11,13 +11,13 @@ import (
 	"ftfuse/internal/record"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
-	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 )
 
 // Serve mounts, serves until the mount is gone or ctx ends, and unmounts. When files are still open after
-// UnmountWait it ends the connection under them: their writers see ENOTCONN, those of open capture nothing. Serve is
-// called once.
+// UnmountWait it ends the connection under them: their writers see ENOTCONN, those of open capture nothing. A given
+// connection is neither mounted nor unmounted: when ctx ends it is left as it is, for the next process, and this one
+// must end. Serve is called once.
 func (m *Mount) Serve(ctx context.Context) (err error) {
 	m.mu.Lock()
 	if m.serving || m.below < 0 {
@@ -32,6 +32,9 @@ func (m *Mount) Serve(ctx context.Context) (err error) {
 		m.mu.Unlock()
 	}()
 
+	if m.srv != nil {
+		return m.srv.serveGiven(ctx)
+	}
 	fd, err := unix.Open("/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("open /dev/fuse: %w", err)
@@ -42,8 +45,7 @@ func (m *Mount) Serve(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("mount on %s: %w", m.dir, err)
 	}
-	err = s.greet()
-	if err != nil {
+	if _, _, err = s.greet(); err != nil {
 		_ = unix.Close(mnt)
 		return fmt.Errorf("mount on %s: %w", m.dir, err)
 	}
@@ -70,37 +72,36 @@ func (m *Mount) newServer(fd int) *server {
 }
 
 // greet answers INIT, which waits in a new connection, and finds out about passthrough.
-func (s *server) greet() error {
+func (s *server) greet() (request, answer []byte, err error) {
 	in := make([]byte, inSize)
 	n, err := unix.Read(s.fd, in)
 	if err != nil {
-		return fmt.Errorf("read INIT: %w", err)
+		return nil, nil, fmt.Errorf("read INIT: %w", err)
 	}
 	out := make([]byte, 4096)
 	size, code := s.proto.HandleRequest([][]byte{in[:n]}, [][]byte{out})
 	if code != fuse.OK || size == 0 {
-		return fmt.Errorf("answer INIT: %w", unix.Errno(code))
+		return nil, nil, fmt.Errorf("answer INIT: %w", unix.Errno(code))
 	}
 	if _, err := unix.Write(s.fd, out[:size]); err != nil {
-		return fmt.Errorf("answer INIT: %w", err)
+		return nil, nil, fmt.Errorf("answer INIT: %w", err)
 	}
 	s.pass.probe(initIn(in[:n]), !s.o.NoPassthrough)
 	if why := s.pass.off(); why != nil {
 		s.log.Info("no open capture", "why", why)
 	}
-	return nil
+	return in[:n:n], out[:size:size], nil
 }
 
 // serve starts the readers, attaches the mount, and ends all in reverse. It takes over mnt.
 func (s *server) serve(ctx context.Context, mnt int) error {
-	readers, err := s.start()
-	if err != nil {
+	if err := s.start(false); err != nil {
 		_ = unix.Close(mnt)
 		return err
 	}
 	ended := make(chan struct{})
 	var readErr error
-	go func() { readErr = readers.Wait(); close(ended) }()
+	go func() { readErr = s.group.Wait(); close(ended) }()
 
 	at, err := attach.At(mnt, s.dir)
 	_ = unix.Close(mnt) // if it was not attached, the connection ends with it
@@ -121,29 +122,6 @@ func (s *server) serve(ctx context.Context, mnt int) error {
 	}
 	s.close(clean)
 	return errors.Join(readErr, err)
-}
-
-// start makes the readers and lets them read.
-func (s *server) start() (*errgroup.Group, error) {
-	all := make([]*reader, 0, s.o.Readers)
-	for range s.o.Readers {
-		r, err := newReader(s)
-		if err != nil {
-			for _, r := range all {
-				r.free()
-			}
-			return nil, err
-		}
-		all = append(all, r)
-	}
-	g := new(errgroup.Group)
-	for _, r := range all {
-		g.Go(func() error {
-			defer r.free()
-			return r.run()
-		})
-	}
-	return g, nil
 }
 
 // lastUsers waits a moment for the connection of an unmounted file system to end: a copy of the mount in another
@@ -175,7 +153,8 @@ func (s *server) close(clean bool) {
 			_ = unix.Close(h.fd)
 			continue
 		}
-		if !clean {
+		if !clean && h.spool != nil {
+			h.spool.Leave()
 			h.spool = nil
 		}
 		s.release(h)

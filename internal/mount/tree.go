@@ -47,7 +47,7 @@ type node struct {
 	kind    kind
 	file    *file        // kindCaptured only; the node holds a reference
 	path    string       // kindCaptured only: where it was looked up. Who opens it meant that name, wherever it is by then
-	st      unix.Statx_t // kindCaptured only: what the lookup saw, for an open that comes when the last name is gone
+	st      unix.Statx_t // what the lookup saw, for a file whose last name is gone
 	lookups uint64       // under tree.mu
 
 	open nodeOpen
@@ -59,6 +59,7 @@ type tree struct {
 	nodes map[uint64]*node
 	root  *entry
 	next  uint64 // newest entry id
+	keep  *keeper
 }
 
 func newTree(key record.FileKey) *tree {
@@ -116,6 +117,7 @@ func (t *tree) bind(parent *entry, name string, key record.FileKey) *entry {
 	t.next++
 	e := &entry{id: t.next, parent: parent, name: name, key: key, nodes: 1}
 	parent.add(e)
+	t.keep.entry(e)
 	return e
 }
 
@@ -134,26 +136,30 @@ func (t *tree) drop(e *entry) {
 	}
 }
 
-// share returns the one node of e, which bind gave, with one more lookup.
-func (t *tree) share(e *entry, k kind) *node {
+// share returns the one node of e, which bind gave, with one more lookup for a request.
+func (t *tree) share(unique uint64, e *entry, k kind, st *unix.Statx_t) *node {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if n := e.shared; n != nil && n.kind == k {
 		n.lookups++
 		e.nodes--
+		t.keep.node(unique, n)
 		return n
 	}
 	n := t.add(e, k, nil)
+	n.st = *st
 	e.shared = n
+	t.keep.node(unique, n)
 	return n
 }
 
 // fresh returns a new node of e, which bind gave. It takes over the caller's reference to f.
-func (t *tree) fresh(e *entry, f *file, path string, st *unix.Statx_t) *node {
+func (t *tree) fresh(unique uint64, e *entry, f *file, path string, st *unix.Statx_t) *node {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	n := t.add(e, kindCaptured, f)
 	n.path, n.st = path, *st
+	t.keep.node(unique, n)
 	return n
 }
 
@@ -177,6 +183,7 @@ func (t *tree) forget(id, count uint64) *node {
 	if n == nil || id == rootID {
 		return nil
 	}
+	t.keep.forget(id, count)
 	if n.lookups > count {
 		n.lookups -= count
 		return nil
@@ -208,9 +215,10 @@ func (t *tree) release(e *entry) {
 }
 
 // remove forgets the name after it was removed below.
-func (t *tree) remove(parent *entry, name string) {
+func (t *tree) remove(unique uint64, parent *entry, name string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.keep.remove(unique, parent, name)
 	if e := parent.children[name]; e != nil {
 		t.drop(e)
 	}

@@ -10,9 +10,10 @@ type moved struct {
 
 // rename makes the tree follow a rename that was done below, and returns the known files that have new paths.
 // Mount.ns is held for writing.
-func (t *tree) rename(from *entry, oldName string, to *entry, newName string, exchange bool) []moved {
+func (t *tree) rename(unique uint64, from *entry, oldName string, to *entry, newName string, exchange bool) []moved {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.keep.rename(unique, from, oldName, to, newName, exchange)
 	src, dst := from.children[oldName], to.children[newName]
 	if src == dst && src != nil {
 		return nil

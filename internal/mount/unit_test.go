@@ -68,7 +68,7 @@ func TestHandles(t *testing.T) {
 	var all []*handle
 	for range 3000 {
 		h := &handle{}
-		if err := tab.put(h); err != nil {
+		if err := tab.put(0, h); err != nil {
 			t.Fatal(err)
 		}
 		all = append(all, h)
@@ -84,7 +84,7 @@ func TestHandles(t *testing.T) {
 					t.Error("a handle is lost or doubled")
 				}
 				n := &handle{}
-				if err := tab.put(n); err != nil || n.fh == old || tab.get(old) != nil {
+				if err := tab.put(0, n); err != nil || n.fh == old || tab.get(old) != nil {
 					t.Error("a number came back", err)
 				}
 			}
@@ -95,7 +95,7 @@ func TestHandles(t *testing.T) {
 		t.Errorf("got %d handles, want 3000", n)
 	}
 	tab.free, tab.next = nil, maxPages*pageSize-1
-	if err := tab.put(&handle{}); err != unix.ENFILE {
+	if err := tab.put(0, &handle{}); err != unix.ENFILE {
 		t.Errorf("full: got %v, want ENFILE", err)
 	}
 }
@@ -193,23 +193,23 @@ func TestInterrupts(t *testing.T) {
 func TestTreeFollowsRenames(t *testing.T) {
 	tr := newTree(record.FileKey{})
 	key := func(n uint64) record.FileKey { return record.FileKey{Ino: n} }
-	d := tr.share(tr.bind(tr.root, "d", key(1)), kindDir)
-	f := tr.fresh(tr.bind(d.at, "f", key(2)), nil, "d/f", &unix.Statx_t{})
-	g := tr.fresh(tr.bind(d.at, "f", key(2)), nil, "d/f", &unix.Statx_t{})
+	d := tr.share(0, tr.bind(tr.root, "d", key(1)), kindDir, &unix.Statx_t{})
+	f := tr.fresh(0, tr.bind(d.at, "f", key(2)), nil, "d/f", &unix.Statx_t{})
+	g := tr.fresh(0, tr.bind(d.at, "f", key(2)), nil, "d/f", &unix.Statx_t{})
 	if f.id == g.id || f.at != g.at {
 		t.Fatal("two lookups of a captured file: want two nodes of one name")
 	}
 	path := func(n *node) string { p, live := tr.path(n.at); return fmt.Sprint(p, live) }
-	moved := tr.rename(tr.root, "d", tr.root, "e", false)
+	moved := tr.rename(0, tr.root, "d", tr.root, "e", false)
 	if len(moved) != 1 || moved[0].path != "e/f" || path(f) != "e/ftrue" {
 		t.Errorf("after a rename of the directory: %v, %s", moved, path(f))
 	}
-	other := tr.share(tr.bind(tr.root, "o", key(3)), kindStored)
-	tr.rename(d.at, "f", tr.root, "o", false)
+	other := tr.share(0, tr.bind(tr.root, "o", key(3)), kindStored, &unix.Statx_t{})
+	tr.rename(0, d.at, "f", tr.root, "o", false)
 	if path(g) != "otrue" || path(other) != "ofalse" {
 		t.Errorf("over an existing name: %s, %s", path(g), path(other))
 	}
-	n := tr.fresh(tr.bind(tr.root, "o", key(9)), nil, "o", &unix.Statx_t{})
+	n := tr.fresh(0, tr.bind(tr.root, "o", key(9)), nil, "o", &unix.Statx_t{})
 	if path(n) != "otrue" || path(f) != "ofalse" {
 		t.Errorf("replaced below: %s, %s", path(n), path(f))
 	}

@@ -35,6 +35,22 @@ func (f fileOf) OpenSpool(d record.Decision, path string, w *record.Writer) (mou
 	return s, nil
 }
 
+func (f fileOf) AdoptSpool(id uint64) (mount.Spool, error) {
+	s, err := f.File.AdoptSpool(id)
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func (f fileOf) AdoptLog(id uint64, d record.Decision, path string, w *record.Writer) (mount.Log, error) {
+	l, err := f.File.AdoptLog(id, d, f.mount, path, w)
+	if err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
 func (f fileOf) OpenLog(d record.Decision, path string, w *record.Writer) (mount.Log, error) {
 	l, err := f.File.OpenLog(d, f.mount, path, w)
 	if err != nil {

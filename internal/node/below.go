@@ -17,7 +17,7 @@ import (
 // pickUpBelow walks the directory below a mount and hands over the files that rules send: what was written there
 // while nothing was mounted. root is a descriptor of that directory. It runs beside the mount, and goes on
 // past files that fail.
-func (s *sender) pickUpBelow(ctx context.Context, m mounted) error {
+func (s *sender) pickUpBelow(ctx context.Context, m *mounted) error {
 	first, err := s.firstTime(m.name)
 	if err != nil {
 		return err

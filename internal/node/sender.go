@@ -37,7 +37,7 @@ type sender struct {
 	ident   *identify.Reader
 	capture *capture.Capture
 	queue   *queue.Queue
-	mounts  []mounted
+	backing mount.Backing
 	uplinks []peer
 	rates   rates
 
@@ -45,15 +45,11 @@ type sender struct {
 
 	served chan struct{} // one for each mount that has been served once
 
-	mu    sync.Mutex        // guards state
-	state map[string]string // of each mount by name
-}
+	adopting []*stored // mounts that live on, until they are opened
 
-type mounted struct {
-	name     string
-	existing string
-	root     int // the directory below
-	m        *mount.Mount
+	mu     sync.Mutex        // guards the rest
+	mounts []*mounted        // that are served
+	state  map[string]string // of each mount by name
 }
 
 type peer struct {
@@ -61,10 +57,12 @@ type peer struct {
 	up     *uplink.Uplink
 }
 
-// RunSender runs a sender until ctx ends, then stops it in order. It is ready when every mount is served.
+// RunSender runs a sender until ctx ends, then stops it in order. It is ready when every mount is served that it makes
+// itself or takes over.
 func RunSender(ctx context.Context, cfg *config.Sender, p Process) (err error) {
 	s := &sender{cfg: cfg, log: p.Log, process: p, since: time.Now(), state: map[string]string{}, served: make(chan struct{}, len(cfg.Mounts))}
 	defer func() { err = errors.Join(err, s.close()) }()
+	given := s.given()
 	if err := s.open(); err != nil {
 		return err
 	}
@@ -75,11 +73,7 @@ func RunSender(ctx context.Context, cfg *config.Sender, p Process) (err error) {
 		parts.start("uplink "+p.target.Name, p.up.Run)
 	}
 	parts.start("capture", s.capture.Run)
-	for _, m := range s.mounts {
-		s.setState(m.name, "starting")
-		parts.start("mount "+m.name, func(ctx context.Context) error { return s.serveMount(ctx, m) })
-		parts.start("pick-up "+m.name, func(ctx context.Context) error { return s.pickUp(ctx, m) })
-	}
+	s.startMounts(parts)
 	sock, err := s.process.Inherited.controlSocket(cfg.Control, s.log)
 	if err != nil {
 		return errors.Join(err, parts.stop())
@@ -89,14 +83,16 @@ func RunSender(ctx context.Context, cfg *config.Sender, p Process) (err error) {
 	parts.start("reloading", s.reload)
 	parts.start("live status", func(ctx context.Context) error { return live(ctx, s.log, s.status) })
 	parts.start("readiness", func(ctx context.Context) error {
-		for range s.mounts {
-			select {
-			case <-s.served:
-			case <-ctx.Done():
-				return nil
+		if !given {
+			for range s.cfg.Mounts {
+				select {
+				case <-s.served:
+				case <-ctx.Done():
+					return nil
+				}
 			}
 		}
-		s.log.Info("serving", "mounts", paths(s.mounts))
+		s.log.Info("serving", "mounts", s.paths())
 		s.process.Ready()
 		return nil
 	})
@@ -122,6 +118,9 @@ func (s *sender) open() error {
 		return err
 	}
 	s.ident = identify.New(identify.Options{})
+	if s.backing = backingFor(); s.given() {
+		s.adopting = s.readStored()
+	}
 	if err := s.openCustody(); err != nil {
 		return err
 	}
@@ -161,7 +160,11 @@ func (s *sender) openCustody() error {
 			return err
 		}
 	}
-	return s.capture.Recover(capture.Recovery{Snapshot: past.Snapshot, Replay: past.Replay, Extents: past.Extents})
+	var running []uint64
+	for _, st := range s.adopting {
+		running = append(running, st.kept.Captured()...)
+	}
+	return s.capture.Recover(capture.Recovery{Snapshot: past.Snapshot, Replay: past.Replay, Extents: past.Extents, Running: running})
 }
 
 func (s *sender) openUplinks() error {
@@ -181,31 +184,8 @@ func (s *sender) openUplinks() error {
 	return nil
 }
 
-func (s *sender) openMounts() error {
-	for _, c := range s.cfg.Mounts {
-		m, err := mount.Open(mount.Options{
-			Name: c.Name, Dir: c.Path, Umask: modeOrNil(c.Umask), UID: idOrNil(int(c.UID)), GID: idOrNil(int(c.GID)), OwnerOnly: !c.AllowOther,
-			Capture: captureOf{s.capture, c.Name}, Decider: s.rules, Identifier: s.ident,
-			Ready: s.ready(c.Name), Logger: s.log.With("part", "mount"), Pulses: &s.pulses,
-		})
-		if err != nil {
-			return err
-		}
-		s.mounts = append(s.mounts, mounted{name: c.Name, existing: c.Existing, root: m.Below(), m: m})
-	}
-	return nil
-}
-
-func paths(mounts []mounted) []string {
-	list := make([]string, len(mounts))
-	for i, m := range mounts {
-		list[i] = m.m.Dir()
-	}
-	return list
-}
-
 // pickUp takes what lies below a mount.
-func (s *sender) pickUp(ctx context.Context, m mounted) error {
+func (s *sender) pickUp(ctx context.Context, m *mounted) error {
 	if err := s.pickUpBelow(ctx, m); err != nil && ctx.Err() == nil {
 		s.log.Error("what lies below the mount could not all be picked up", "mount", m.name, "error", err)
 	}
@@ -213,7 +193,7 @@ func (s *sender) pickUp(ctx context.Context, m mounted) error {
 }
 
 // serveMount serves one directory. A connection that breaks is replaced; an operator's umount is respected.
-func (s *sender) serveMount(ctx context.Context, m mounted) error {
+func (s *sender) serveMount(ctx context.Context, m *mounted) error {
 	for {
 		err := m.m.Serve(ctx)
 		if ctx.Err() != nil {
@@ -262,7 +242,7 @@ func (s *sender) setState(mount, state string) {
 // close closes in reverse order of opening.
 func (s *sender) close() error {
 	var err error
-	for _, m := range s.mounts {
+	for _, m := range s.live() {
 		err = errors.Join(err, m.m.Close())
 	}
 	err = errors.Join(err, s.process.Inherited.close())

@@ -44,22 +44,6 @@ func (s *sender) status() control.Status {
 	return st
 }
 
-func (s *sender) mountStatus() []control.MountStatus {
-	var list []control.MountStatus
-	for _, m := range s.mounts {
-		s.mu.Lock()
-		ms := control.MountStatus{Name: m.name, Path: m.m.Dir(), State: s.state[m.name]}
-		s.mu.Unlock()
-		x := m.m.Stats()
-		ms.Requests, ms.Writes, ms.Panics, ms.Handles, ms.Nodes, ms.Files = x.Requests, x.Writes, x.Panics, x.Handles, x.Nodes, x.Files
-		for _, o := range x.Opens {
-			ms.Opens = append(ms.Opens, control.OpenCount{Mode: o.Mode, Reason: o.Reason, Count: o.Count})
-		}
-		list = append(list, ms)
-	}
-	return list
-}
-
 func (s *sender) queueStatus(q queue.Stats) control.QueueStatus {
 	qs := control.QueueStatus{Bytes: q.Held, MaxSize: uint64(s.cfg.Queue.MaxSize), MinFree: uint64(s.cfg.Queue.MinFree), Epoch: q.Epoch, LastLoss: q.LastLoss,
 		Disk: diskUse(s.cfg.Queue.Dir), State: "ok"}
@@ -115,10 +99,7 @@ func count(t queue.Tally) control.Count {
 
 // explain says what happens to a file, by its path on the machine.
 func (s *sender) explain(path string) (control.Explanation, error) {
-	dirs := map[string]string{}
-	for _, m := range s.mounts {
-		dirs[m.name] = m.m.Dir()
-	}
+	dirs := s.dirs()
 	name, rest, ok := control.Below(dirs, path)
 	if !ok {
 		return control.Explanation{}, control.NotBelow(dirs, path)
@@ -131,7 +112,7 @@ func (s *sender) explain(path string) (control.Explanation, error) {
 	for _, c := range x.Candidates {
 		e.Candidates = append(e.Candidates, control.Candidate{Rule: c.Rule, Pattern: c.Pattern, Why: c.Why})
 	}
-	for _, m := range s.mounts {
+	for _, m := range s.live() {
 		if m.name == name {
 			mode, why := m.m.Choose(d, unix.O_WRONLY|unix.O_APPEND)
 			e.CaptureWhy = mode.String() + ": " + why
