@@ -36,7 +36,8 @@ func statuses() map[Role]control.Status {
 	sender := control.Status{Role: "sender", Version: "1.2.3", Since: now.Add(-time.Hour), Now: now, Sender: &control.SenderStatus{
 		Spools: 3, Unseen: 7, Disk: 4096, Flows: []control.Flow{flow},
 		Mounts: []control.MountStatus{{Name: "log", Path: "/secret/path", State: control.Serving, Requests: 5, Opens: []control.OpenCount{
-			{Mode: "write", Reason: "rule: capture write", Count: 1}, {Mode: "write", Reason: "no spool: too many", Count: 2}, {Mode: "write", Reason: "no spool: other", Count: 3}}}},
+			{Mode: "write", Reason: "rule: capture write", Count: 1}, {Mode: "write", Reason: "no spool: too many", Count: 2}, {Mode: "write", Reason: "no spool: other", Count: 3}}},
+			{Name: "log", Path: "/secret/path", State: control.Serving, Requests: 6}}, // its predecessor was unmounted lazily
 		Queue: control.QueueStatus{Bytes: 10, MaxSize: 100, State: "ok", Oldest: now.Add(-90 * time.Second)},
 		Peers: []control.PeerStatus{{Target: "main", State: "connected", Turned: now.Add(-time.Minute), RTT: 20 * time.Millisecond, Oldest: now.Add(-90 * time.Second), LastAck: now.Add(-time.Second)}},
 	}}
@@ -70,7 +71,7 @@ func TestValues(t *testing.T) {
 			`ftfuse_target_state_seconds{target="main"} 60`,
 			`ftfuse_mount_opens_total{mode="write",mount="log",reason="no spool"} 5`,
 			`ftfuse_mount_opens_total{mode="write",mount="log",reason="rule: capture write"} 1`,
-			`ftfuse_mount_serving{mount="log"} 1`,
+			`ftfuse_mount_serving{mount="log"} 1`, `ftfuse_mount_requests_total{mount="log"} 11`,
 			`ftfuse_healthy 1`,
 		},
 		Receiver: {
@@ -106,6 +107,7 @@ func TestHealthz(t *testing.T) {
 	if w := ask(t, Sender, s, "/healthz"); w.Code != http.StatusOK || w.Body.String() != `{"status":"ok","role":"sender"}`+"\n" {
 		t.Errorf("well: got %d %s", w.Code, w.Body)
 	}
+	s.Sender.Mounts = s.Sender.Mounts[:1]
 	s.Sender.Mounts[0].State = "unmounted by an operator"
 	s.Judge(time.Minute)
 	w := ask(t, Sender, s, "/healthz")

@@ -139,8 +139,7 @@ var byMount = []string{"mount"}
 
 // mounts are the captured directories.
 var mounts = []Metric{
-	{"ftfuse_mount_serving", Gauge, Sender, byMount, "1 while the mount is served.",
-		mount(func(m control.MountStatus) float64 { return yes(m.State == control.Serving) })},
+	{"ftfuse_mount_serving", Gauge, Sender, byMount, "1 while the mount is served.", serving},
 	{"ftfuse_mount_opens_total", Counter, Sender, []string{"mount", "mode", "reason"}, "Opens since the start, by the capture that they got, and why; see capture.md.", opens},
 	{"ftfuse_mount_requests_total", Counter, Sender, byMount, "Requests from the kernel since the start.",
 		mount(func(m control.MountStatus) float64 { return float64(m.Requests) })},
@@ -152,36 +151,47 @@ var mounts = []Metric{
 		mount(func(m control.MountStatus) float64 { return float64(m.Nodes) })},
 	{"ftfuse_mount_panics_total", Counter, Sender, byMount, "Requests that failed by a mistake in ftfuse; the log has a stack for each. Please report.",
 		mount(func(m control.MountStatus) float64 { return float64(m.Panics) })},
-	{"ftfuse_mount_take_overs_total", Counter, Sender, byMount, "1 when this process took the mount over from the one before.",
+	{"ftfuse_mount_take_overs_total", Counter, Sender, byMount, "How often a process took the mount over from the one before it: restarts, upgrades and crashes that programs did not notice.",
 		mount(func(m control.MountStatus) float64 { return float64(m.TakeOvers) })},
 }
 
+// mount adds up mounts of one name: one that was unmounted lazily lives on beside its successor, until its files are closed.
 func mount(value func(control.MountStatus) float64) func(*control.Status, put) {
 	return func(s *control.Status, put put) {
+		sum := map[string]float64{}
 		for _, m := range s.Sender.Mounts {
-			put(value(m), m.Name)
+			sum[m.Name] += value(m)
 		}
+		for name, v := range sum {
+			put(v, name)
+		}
+	}
+}
+
+// serving says whether the mount that counts, the youngest of a name, is served.
+func serving(s *control.Status, put put) {
+	served := map[string]bool{}
+	for _, m := range s.Sender.Mounts {
+		served[m.Name] = m.State == control.Serving
+	}
+	for name, is := range served {
+		put(yes(is), name)
 	}
 }
 
 // opens leaves the kernel's words out of the reasons: `no spool: too many open files` counts as `no spool`.
 func opens(s *control.Status, put put) {
-	type key struct{ mode, reason string }
+	sum := map[[3]string]uint64{}
 	for _, m := range s.Sender.Mounts {
-		var order []key
-		sum := map[key]uint64{}
 		for _, o := range m.Opens {
-			k := key{o.Mode, o.Reason}
-			if head, _, found := strings.Cut(o.Reason, ": "); found && head != "rule" {
-				k.reason = head
+			reason := o.Reason
+			if head, _, found := strings.Cut(reason, ": "); found && head != "rule" {
+				reason = head
 			}
-			if _, known := sum[k]; !known {
-				order = append(order, k)
-			}
-			sum[k] += o.Count
+			sum[[3]string{m.Name, o.Mode, reason}] += o.Count
 		}
-		for _, k := range order {
-			put(float64(sum[k]), m.Name, k.mode, k.reason)
-		}
+	}
+	for labels, n := range sum {
+		put(float64(n), labels[:]...)
 	}
 }
