@@ -13,6 +13,8 @@ import (
 
 	"ftfuse/internal/config"
 	"ftfuse/internal/control"
+	"ftfuse/internal/notice"
+	"ftfuse/internal/systemd"
 )
 
 // What people read is in one voice: `ftfuse: error: ...`, lower case, no full stop, then `hint: ...` with what to
@@ -20,6 +22,10 @@ import (
 
 // fail says what went wrong. Of a configuration it says every mistake.
 func (t *terminal) fail(err error) {
+	if systemd.InJournal() {
+		t.failInJournal(err)
+		return
+	}
 	var problems config.Problems
 	if errors.As(err, &problems) {
 		t.problems(problems)
@@ -35,6 +41,28 @@ func (t *terminal) fail(err error) {
 		t.say("error", red, line, "")
 	}
 	t.say("error", red, lines[len(lines)-1], hintFor(err))
+}
+
+// failInJournal says the same as one message each, with its fields.
+func (t *terminal) failInJournal(err error) {
+	log := t.logger(config.Log{Level: "info", Format: "auto"})
+	var problems config.Problems
+	if !errors.As(err, &problems) {
+		code, _ := explainExit(err)
+		id := notice.Failed
+		if code == exitConfig {
+			id = notice.ConfigRefused
+		}
+		log.Error(strings.TrimSpace(err.Error()), id, "exit_code", code, "hint", hintFor(err))
+		return
+	}
+	for _, p := range problems {
+		if p.Warning {
+			log.Warn(p.Error(), "hint", p.Hint)
+		} else {
+			log.Error(p.Error(), notice.ConfigRefused, "hint", p.Hint)
+		}
+	}
 }
 
 func (t *terminal) problems(list config.Problems) {

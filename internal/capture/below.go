@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ftfuse/internal/notice"
 	"ftfuse/internal/record"
 )
 
@@ -78,7 +79,7 @@ func (c *Capture) followBelow() {
 			f.followErr = ""
 		} else if f.followErr != err.Error() { // not five times a second
 			f.followErr = err.Error()
-			c.o.Logger.Error("file below the mount cannot be picked up", "path", f.name(), "error", err)
+			c.o.Logger.Error("file below the mount cannot be picked up", notice.PickUpFailed, "path", f.name(), "error", err)
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"ftfuse/internal/notice"
 	"ftfuse/internal/pulse"
 	"ftfuse/internal/record"
 )
@@ -254,7 +255,7 @@ const maxFails = 30
 // unreadable waits for a disk that fails, and in the end gives up n bytes, counted.
 func (c *Capture) unreadable(r *raw, t *tail, n int, now time.Time, err error) {
 	if t.fails == 0 {
-		c.o.Logger.Error("spool cannot be read", "error", err)
+		c.o.Logger.Error("spool cannot be read", notice.SpoolUnreadable, "error", err)
 	}
 	t.fails++
 	t.again = now.Add(time.Second)

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ftfuse/internal/notice"
 	"ftfuse/internal/record"
 )
 
@@ -92,10 +93,10 @@ func (c *Capture) keepLimits(raws int) {
 		c.pass.dropAt = now.Add(2 * time.Second) // looking through a queue that has nothing to drop costs time
 	}
 	if err != nil && !errors.Is(err, record.ErrClosed) {
-		c.o.Logger.Error("queue is full and its oldest data cannot be dropped", "over", n, "error", err)
+		c.o.Logger.Error("queue is full and its oldest data cannot be dropped", notice.QueueStuck, "over", n, "error", err)
 	}
 	if c.pass.dropped += got; c.pass.dropped > 0 && now.Sub(c.pass.dropSaid) > 5*time.Second {
-		c.o.Logger.Warn("queue is full: oldest data dropped", "bytes", c.pass.dropped)
+		c.o.Logger.Warn("queue is full: oldest data dropped", notice.DataDropped, "bytes", c.pass.dropped)
 		c.pass.dropped, c.pass.dropSaid = 0, now
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"ftfuse/internal/notice"
 	"ftfuse/internal/record"
 )
 
@@ -186,5 +187,5 @@ func (c *Capture) sharedSource(src record.Source) *record.Source {
 // damaged says that something in the spool folder does not verify, and counts it.
 func (c *Capture) damaged(path string, err error) {
 	c.use.damaged.Add(1)
-	c.o.Logger.Error("spool is damaged", "spool", path, "error", err)
+	c.o.Logger.Error("spool is damaged", notice.SpoolDamaged, "spool", path, "error", err)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"ftfuse/internal/notice"
 	"ftfuse/internal/record"
 )
 
@@ -36,7 +37,7 @@ func (c *Capture) put(ctx context.Context) {
 			continue
 		}
 		if p.retry == 0 {
-			c.o.Logger.Error("queue does not take data; it waits in the spools", "error", err)
+			c.o.Logger.Error("queue does not take data; it waits in the spools", notice.QueueRefuses, "error", err)
 		}
 		p.retry = min(max(2*p.retry, 10*time.Millisecond), time.Second)
 		c.tidy(time.Now())
@@ -81,7 +82,7 @@ func (c *Capture) secure(chunks []record.Chunk) error {
 // whether there is something new to try.
 func (c *Capture) refuse(ch *record.Chunk, why error) bool {
 	if ch.Gap == nil {
-		c.o.Logger.Error("queue refuses data for good; it is dropped and counted", "handle", ch.Handle, "bytes", ch.Len, "error", why)
+		c.o.Logger.Error("queue refuses data for good; it is dropped and counted", notice.DataRefused, "handle", ch.Handle, "bytes", ch.Len, "error", why)
 		c.setFree(ch.Extents, true)
 		*ch = record.Chunk{Source: ch.Source, File: ch.File, Handle: ch.Handle, Offset: ch.Offset, Time: ch.Time,
 			Gap: &record.Gap{Reason: record.Refused, Bytes: uint64(ch.Len), Records: uint64(ch.Records)}}

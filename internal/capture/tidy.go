@@ -4,6 +4,8 @@ import (
 	"errors"
 	"slices"
 	"time"
+
+	"ftfuse/internal/notice"
 )
 
 // tidy gives back space, keeps the limits and saves the views.
@@ -155,7 +157,7 @@ func (c *Capture) reclaimRaws(raws map[*raw]spans) {
 		}
 		gone, err := r.reclaim(freed, step)
 		if err != nil {
-			c.o.Logger.Error("spool space cannot be given back", "error", err)
+			c.o.Logger.Error("spool space cannot be given back", notice.SpoolTrouble, "error", err)
 		}
 		if !gone {
 			continue
@@ -191,7 +193,7 @@ func (c *Capture) reclaimSegments() {
 		}
 		gone, e := s.reclaim()
 		if err = errors.Join(err, e); err != nil {
-			c.o.Logger.Error("log space cannot be given back", "error", err)
+			c.o.Logger.Error("log space cannot be given back", notice.SpoolTrouble, "error", err)
 		}
 		if gone {
 			c.mu.Lock()
@@ -226,7 +228,7 @@ func (c *Capture) bury(now time.Time) {
 	}
 	p.buried = now
 	if err := syncDir(c.o.Dir); err != nil {
-		c.o.Logger.Error("spool folder cannot be synced", "error", err)
+		c.o.Logger.Error("spool folder cannot be synced", notice.SpoolTrouble, "error", err)
 		return
 	}
 	c.regMu.Lock()

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"ftfuse/internal/notice"
 )
 
 // saveViews writes what has changed in the given files, or everything when the journal has grown long. A file
@@ -164,7 +166,7 @@ func (c *Capture) save(now time.Time) {
 	}
 	began := time.Now()
 	if err := c.saveViews(p.changed); err != nil {
-		c.o.Logger.Error("views cannot be saved", "error", err)
+		c.o.Logger.Error("views cannot be saved", notice.SpoolTrouble, "error", err)
 	}
 	p.saveAt = now.Add(max(2*time.Second, 20*time.Since(began)))
 }

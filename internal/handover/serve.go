@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"ftfuse/internal/notice"
 )
 
 // Serve takes mounts from helpers on l until ctx ends; it closes l. handle returns nil once the mount is served, and has
@@ -82,7 +84,7 @@ func serveHelper(ctx context.Context, c *net.UnixConn, handle func(context.Conte
 	log = log.With("mount", r.Name, "dir", r.Dir)
 	var answer Refusal
 	if err != nil {
-		log.Warn("mount refused", "reason", err)
+		log.Warn("mount refused", notice.MountRefused, "reason", err)
 		if refusal := (*Refusal)(nil); errors.As(err, &refusal) {
 			answer.Hint = refusal.Hint
 		}

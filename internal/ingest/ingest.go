@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"ftfuse/internal/notice"
 	"ftfuse/internal/record"
 	"ftfuse/internal/wire"
 
@@ -69,7 +70,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 		}
 		if err != nil { // no descriptors left, or the peer has gone: neither is for good
 			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
-			s.o.Logger.Warn("accept failed, trying again", "address", ln.Addr(), "error", err, "pause", pause)
+			s.o.Logger.Warn("accept failed, trying again", notice.AcceptFailed, "address", ln.Addr(), "error", err, "pause", pause)
 			wait(ctx, pause)
 			continue
 		}

@@ -2,6 +2,8 @@ package ingest
 
 import (
 	"log/slog"
+
+	"ftfuse/internal/notice"
 )
 
 // connLog says what people need to know of a connection: its beginning, its end, and trouble once, not at every attempt.
@@ -18,10 +20,16 @@ func (l *connLog) ended(c *conn, err error) {
 }
 
 func (l *connLog) refused(r *refusal) {
-	l.Warn("connection refused", "reason", r.reason.String(), "detail", string(r.nack.Text))
+	id := notice.SenderRefused
+	if r.reason == Clone {
+		id = notice.SenderDuplicate
+	}
+	l.Warn("connection refused", id, "reason", r.reason.String(), "detail", string(r.nack.Text))
 }
 
-func (l *connLog) failing(err error) { l.Warn("output fails, trying again", "error", err) }
+func (l *connLog) failing(err error) {
+	l.Warn("output fails, trying again", notice.OutputFailing, "error", err)
+}
 
 func (l *connLog) recovered() { l.Info("output works again") }
 

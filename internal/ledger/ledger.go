@@ -24,6 +24,7 @@ import (
 	"github.com/syndtr/goleveldb/leveldb/opt"
 	"github.com/syndtr/goleveldb/leveldb/storage"
 
+	"ftfuse/internal/notice"
 	"ftfuse/internal/record"
 )
 
@@ -188,7 +189,7 @@ func (l *Ledger) open() (Report, error) {
 		return rep, fmt.Errorf("salvage ledger %s (damage: %v): %w", l.opts.Dir, err, serr)
 	}
 	l.salvages++
-	l.opts.Logger.LogAttrs(context.Background(), slog.LevelWarn, "ledger was damaged; deliveries in doubt may come twice",
+	l.opts.Logger.LogAttrs(context.Background(), slog.LevelWarn, "ledger was damaged; deliveries in doubt may come twice", notice.LedgerDamaged,
 		slog.String("damage", rep.Damage), slog.Int("salvaged", rep.Salvaged), slog.String("quarantine", rep.Quarantine))
 	return rep, nil
 }

@@ -8,6 +8,7 @@ import (
 	"unsafe"
 
 	"ftfuse/internal/attach"
+	"ftfuse/internal/notice"
 	"ftfuse/internal/pulse"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -141,7 +142,7 @@ func (s *server) recovered(unique uint64) {
 		return
 	}
 	s.counters.panics.Add(1)
-	s.log.Error("panic while serving a request", "panic", v, "stack", string(debug.Stack()))
+	s.log.Error("panic while serving a request", notice.RequestPanicked, "panic", v, "stack", string(debug.Stack()))
 	var out [64]byte
 	s.reply(out[:], unique, fuse.EIO, 0)
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"ftfuse/internal/attach"
+	"ftfuse/internal/notice"
 	"ftfuse/internal/record"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -88,7 +89,7 @@ func (s *server) greet() (request, answer []byte, err error) {
 	}
 	s.pass.probe(initIn(in[:n]), !s.o.NoPassthrough)
 	if why := s.pass.off(); why != nil {
-		s.log.Info("no open capture", "why", why)
+		s.log.Info("no open capture", notice.OpenCaptureOff, "why", why)
 	}
 	return in[:n:n], out[:size:size], nil
 }

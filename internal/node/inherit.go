@@ -11,6 +11,7 @@ import (
 
 	"ftfuse/internal/config"
 	"ftfuse/internal/control"
+	"ftfuse/internal/notice"
 	"ftfuse/internal/systemd"
 )
 
@@ -105,7 +106,7 @@ func (in *Inherited) controlSocket(c config.Control, log *slog.Logger) (net.List
 	}
 	in.Control = nil
 	if at := l.Addr().String(); at != c.Socket {
-		log.Warn("the service manager's control socket is not the one of the configuration: `ftfuse status` does not find it",
+		log.Warn("the service manager's control socket is not the one of the configuration: `ftfuse status` does not find it", notice.ControlElsewhere,
 			"socket", at, "control.socket", c.Socket, "hint", "set control.socket to the first, or change the .socket unit")
 	}
 	return l, nil

@@ -9,6 +9,7 @@ import (
 	"ftfuse/internal/config"
 	"ftfuse/internal/control"
 	"ftfuse/internal/metrics"
+	"ftfuse/internal/notice"
 )
 
 // metricsSockets takes the inherited sockets for metrics, and makes the one that is configured; a socket file is for
@@ -28,7 +29,7 @@ func (in *Inherited) metricsSockets(listen string, c config.Control, log *slog.L
 		l, err = net.Listen(network, address)
 	}
 	if err != nil {
-		log.Error("no metrics: cannot listen for them", "metrics.listen", listen, "error", err)
+		log.Error("no metrics: cannot listen for them", notice.MetricsOff, "metrics.listen", listen, "error", err)
 		return list
 	}
 	return append(list, l)

@@ -15,6 +15,7 @@ import (
 	"ftfuse/internal/ingest"
 	"ftfuse/internal/ledger"
 	"ftfuse/internal/metrics"
+	"ftfuse/internal/notice"
 	"ftfuse/internal/output"
 	"ftfuse/internal/pulse"
 	"ftfuse/internal/record"
@@ -103,7 +104,7 @@ func (r *receiver) open() error {
 		return err
 	}
 	if past.Damage != "" {
-		r.log.Error("ledger was damaged: what follows may be delivered twice", "damage", past.Damage, "salvaged", past.Salvaged, "moved_to", past.Quarantine)
+		r.log.Error("ledger was damaged: what follows may be delivered twice", notice.LedgerDamaged, "damage", past.Damage, "salvaged", past.Salvaged, "moved_to", past.Quarantine)
 	}
 	for _, c := range cfg.Outputs {
 		o, err := r.openOutput(c)

@@ -3,13 +3,14 @@ package node
 import (
 	"context"
 
+	"ftfuse/internal/notice"
 	"ftfuse/internal/systemd"
 )
 
 // reload answers SIGHUP. A sender has nothing to reopen, and says so.
 func (s *sender) reload(ctx context.Context) error {
 	return onHup(ctx, s.process, func() {
-		s.log.Warn("SIGHUP: a running sender does not read its configuration again, nothing has changed",
+		s.log.Warn("SIGHUP: a running sender does not read its configuration again, nothing has changed", notice.ReloadIgnored,
 			"hint", "`ftfuse check`, then restart the sender: its mounts stay")
 	})
 }

@@ -17,6 +17,7 @@ import (
 	"ftfuse/internal/identify"
 	"ftfuse/internal/metrics"
 	"ftfuse/internal/mount"
+	"ftfuse/internal/notice"
 	"ftfuse/internal/pulse"
 	"ftfuse/internal/queue"
 	"ftfuse/internal/record"
@@ -152,7 +153,7 @@ func (s *sender) openCustody() error {
 	}
 	s.queue = q
 	if past.Quarantined != "" {
-		s.log.Error("queue was damaged", "lost_positions", past.Lost, "moved_to", past.Quarantined)
+		s.log.Error("queue was damaged", notice.QueueDamaged, "lost_positions", past.Lost, "moved_to", past.Quarantined)
 	}
 	s.log.Info("queue opened", "clean", past.Clean, "epoch", past.Epoch, "took", past.Took)
 	for _, t := range cfg.Targets { // before anything is appended, so that every target gets all of it
@@ -187,7 +188,7 @@ func (s *sender) openUplinks() error {
 // pickUp takes what lies below a mount.
 func (s *sender) pickUp(ctx context.Context, m *mounted) error {
 	if err := s.pickUpBelow(ctx, m); err != nil && ctx.Err() == nil {
-		s.log.Error("what lies below the mount could not all be picked up", "mount", m.name, "error", err)
+		s.log.Error("what lies below the mount could not all be picked up", notice.PickUpFailed, "mount", m.name, "error", err)
 	}
 	return nil
 }
@@ -205,11 +206,11 @@ func (s *sender) serveMount(ctx context.Context, m *mounted) error {
 		}
 		if err == nil {
 			s.setState(m.name, "unmounted by an operator")
-			s.log.Warn("unmounted by an operator; restart the sender to mount again", "mount", m.name)
+			s.log.Warn("unmounted by an operator; restart the sender to mount again", notice.MountUnmounted, "mount", m.name)
 			return nil
 		}
 		s.setState(m.name, err.Error())
-		s.log.Error("mount ended, mounting again", "mount", m.name, "error", err)
+		s.log.Error("mount ended, mounting again", notice.MountEnded, "mount", m.name, "error", err)
 		select {
 		case <-ctx.Done():
 			return nil

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"ftfuse/internal/notice"
 	"ftfuse/internal/pulse"
 	"ftfuse/internal/systemd"
 )
@@ -46,6 +47,6 @@ func sayHung(log *slog.Logger, hung []string, limit time.Duration) {
 		log.Warn("what hung goes on")
 		return
 	}
-	log.Error("hangs: the service manager starts us anew if it does not go on", "workers", strings.Join(hung, ", "),
+	log.Error("hangs: the service manager starts us anew if it does not go on", notice.Hung, "workers", strings.Join(hung, ", "),
 		"for", limit/2, "hint", "look for a disk or network file system that does not answer")
 }

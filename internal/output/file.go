@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ftfuse/internal/ledger"
+	"ftfuse/internal/notice"
 	"ftfuse/internal/record"
 )
 
@@ -156,7 +157,7 @@ func (o *Output) measure(f *file) error {
 		o.stats.unowned.Add(more)
 	case more < 0:
 		o.stats.truncated.Add(1)
-		o.log(slog.LevelWarn, "output file was truncated by somebody else", slog.String("file", f.name))
+		o.log(slog.LevelWarn, "output file was truncated by somebody else", notice.OutputTouched, slog.String("file", f.name))
 	}
 	f.pos.Size = st.Size
 	return nil

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ftfuse/internal/ledger"
+	"ftfuse/internal/notice"
 )
 
 // due says whether f must be rotated before the next append.
@@ -57,7 +58,7 @@ func (o *Output) rotate(f *file, now time.Time) error {
 		} else if err != nil { // no reason to hold up deliveries
 			o.rotateAgain = now.Add(time.Minute)
 			o.stats.fail(fmt.Errorf("rotate %s: %w", f.name, err))
-			o.log(slog.LevelWarn, "cannot rotate", slog.String("file", f.name), slog.Any("error", err))
+			o.log(slog.LevelWarn, "cannot rotate", notice.RotationFailed, slog.String("file", f.name), slog.Any("error", err))
 			return nil
 		}
 		o.stats.rotated.Add(1)

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ftfuse/internal/ledger"
+	"ftfuse/internal/notice"
 	"ftfuse/internal/record"
 )
 
@@ -128,7 +129,7 @@ func (o *Output) cutBack(in *ledger.Intent, left []*remains) error {
 		default: // complete with others' bytes behind it, foreign, gone
 			o.stats.uncertain.Add(l.run.Len)
 			o.stats.unowned.Add(max(0, l.size-l.run.Size))
-			o.log(slog.LevelWarn, "an append is in doubt and may be delivered twice", slog.String("file", l.run.Path),
+			o.log(slog.LevelWarn, "an append is in doubt and may be delivered twice", notice.OutputUncertain, slog.String("file", l.run.Path),
 				slog.Int64("bytes", l.run.Len))
 			if l.fd >= 0 {
 				p := l.run.Position

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ftfuse/internal/ledger"
+	"ftfuse/internal/notice"
 )
 
 const tendEvery = time.Minute
@@ -25,7 +26,7 @@ func (o *Output) Run(ctx context.Context) error {
 	for {
 		if err := o.tend(ctx); err != nil && ctx.Err() == nil {
 			o.stats.fail(err)
-			o.log(slog.LevelWarn, "rotated files could not be tended", slog.Any("error", err))
+			o.log(slog.LevelWarn, "rotated files could not be tended", notice.RotationFailed, slog.Any("error", err))
 		}
 		select {
 		case <-ctx.Done():

@@ -10,6 +10,7 @@ import (
 
 	"github.com/syndtr/goleveldb/leveldb"
 
+	"ftfuse/internal/notice"
 	"ftfuse/internal/record"
 	"ftfuse/internal/wire"
 )
@@ -215,7 +216,7 @@ func (q *Queue) store(p *plan) error {
 	}
 	// goleveldb would give the failed batch's sequence to the next one, and recovery would drop that. So no
 	// further write in this handle; after reopening, the batch is either there as a whole or not at all.
-	q.log.Warn("queue: write failed, reopening the database", "dir", s.dir, "error", err)
+	q.log.Warn("queue: write failed, reopening the database", notice.QueueWriteFailed, "dir", s.dir, "error", err)
 	q.fail(err)
 	if rerr := q.reopen(p.last); rerr != nil {
 		q.fail(errors.Join(err, rerr))

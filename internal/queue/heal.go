@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/syndtr/goleveldb/leveldb"
+
+	"ftfuse/internal/notice"
 )
 
 // fail notes that the newest segment's handle must not be written to any more. Called with writing held.
@@ -133,7 +135,7 @@ func (q *Queue) extend(snapshot []byte) error {
 // rescue salvages a damaged segment in place. The caller owns the segment's writing side.
 func (q *Queue) rescue(s *segment, cause error) error {
 	s.close()
-	q.log.Error("queue: database is damaged, salvaging it", "dir", s.dir, "error", cause)
+	q.log.Error("queue: database is damaged, salvaging it", notice.QueueDamaged, "dir", s.dir, "error", cause)
 	where, err := salvageSegment(&q.o, s.dir, cause)
 	if where != "" {
 		q.mu.Lock()

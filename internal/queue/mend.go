@@ -5,6 +5,7 @@ import (
 	"os"
 	"slices"
 
+	"ftfuse/internal/notice"
 	"ftfuse/internal/record"
 )
 
@@ -17,7 +18,7 @@ func (q *Queue) mend(pos uint64, cause error) error {
 	if s == nil {
 		return q.addHoles([]span{{First: pos, Last: pos}})
 	}
-	q.log.Error("queue: cannot read, repairing", "position", pos, "dir", s.dir, "error", cause)
+	q.log.Error("queue: cannot read, repairing", notice.QueueDamaged, "position", pos, "dir", s.dir, "error", cause)
 	return q.missing(s)
 }
 
@@ -140,7 +141,7 @@ func (s *segment) holes(all span) (holes []span, err error) {
 // rescueOld salvages a segment that is only read.
 func (q *Queue) rescueOld(s *segment, cause error) error {
 	s.close()
-	q.log.Error("queue: database is damaged, salvaging it", "dir", s.dir, "error", cause)
+	q.log.Error("queue: database is damaged, salvaging it", notice.QueueDamaged, "dir", s.dir, "error", cause)
 	where, err := salvageSegment(&q.o, s.dir, cause)
 	if where != "" {
 		q.mu.Lock()

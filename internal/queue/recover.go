@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ftfuse/internal/notice"
 	"ftfuse/internal/record"
 )
 
@@ -207,7 +208,7 @@ func (rv *recovery) loadMeta() error {
 		return err
 	}
 	// Opened well, but does not read: move it away and take over what did read.
-	q.log.Error("queue: meta database is damaged", "error", errors.Join(bad, err))
+	q.log.Error("queue: meta database is damaged", notice.QueueDamaged, "error", errors.Join(bad, err))
 	q.meta.close()
 	where, err = quarantine(&q.o, q.meta.dir)
 	rv.quarantined(where)
@@ -290,7 +291,7 @@ func (rv *recovery) openSegment(s *segment, writes bool) (bool, error) {
 	if !damaged(err) {
 		return false, err
 	}
-	rv.q.log.Error("queue: database is damaged, salvaging it", "dir", s.dir, "error", err)
+	rv.q.log.Error("queue: database is damaged, salvaging it", notice.QueueDamaged, "dir", s.dir, "error", err)
 	where, err := salvageSegment(&rv.q.o, s.dir, err)
 	rv.quarantined(where)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"os"
 	"slices"
 
+	"ftfuse/internal/notice"
 	"ftfuse/internal/record"
 )
 
@@ -145,7 +146,7 @@ func (rv *recovery) takeIn(sc *scanner, s *segment, end uint64, counts bool) err
 
 // salvage puts what is sound of s in its place, and says whether that is anything.
 func (rv *recovery) salvage(s *segment, newest bool, cause error) (left bool, err error) {
-	rv.q.log.Error("queue: database is damaged, salvaging it", "dir", s.dir, "error", cause)
+	rv.q.log.Error("queue: database is damaged, salvaging it", notice.QueueDamaged, "dir", s.dir, "error", cause)
 	where, err := salvageSegment(&rv.q.o, s.dir, cause)
 	rv.quarantined(where)
 	if err != nil {
@@ -307,7 +308,7 @@ func (rv *recovery) settle() {
 	rv.r.Epoch = q.rec.Epoch
 	if rv.r.Quarantined != "" || rv.r.Lost > 0 {
 		q.rotateDue.Store(true) // a sound database with a fresh snapshot
-		q.log.Error("queue: damage found", "lost positions", rv.r.Lost, "quarantine", rv.r.Quarantined)
+		q.log.Error("queue: damage found", notice.QueueDamaged, "lost positions", rv.r.Lost, "quarantine", rv.r.Quarantined)
 	}
 	if q.segBytes >= q.rotateAt || q.segEntries >= q.o.SegmentEntries {
 		q.rotateDue.Store(true)

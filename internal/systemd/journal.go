@@ -17,7 +17,8 @@ func InJournal() bool {
 }
 
 // Handler writes log records to the journal. Each attribute becomes a field of its own, FTFUSE_ and the key in upper
-// case, so that `journalctl FTFUSE_TARGET=default` finds them, and stands in the message too.
+// case, so that `journalctl FTFUSE_TARGET=default` finds them, and stands in the message too. One that has a method
+// MessageID gives the message its MESSAGE_ID.
 type Handler struct {
 	level    slog.Leveler
 	send     func(message string, priority journal.Priority, fields map[string]string) error
@@ -30,6 +31,9 @@ type Handler struct {
 func NewHandler(level slog.Leveler, fallback slog.Handler) *Handler {
 	return &Handler{level: level, send: journal.Send, fallback: fallback}
 }
+
+// identified is an attribute's value that says which message this is, for `journalctl -x`.
+type identified interface{ MessageID() string }
 
 // Enabled implements slog.Handler.
 func (h *Handler) Enabled(_ context.Context, l slog.Level) bool { return l >= h.level.Level() }
@@ -67,6 +71,9 @@ func (h *Handler) Handle(ctx context.Context, r slog.Record) error {
 	var message strings.Builder
 	message.WriteString(r.Message)
 	for _, a := range attrs {
+		if n, ok := a.Value.Any().(identified); ok {
+			fields["MESSAGE_ID"] = n.MessageID() // systemd.journal-fields(7)
+		}
 		value := a.Value.String()
 		fields[fieldName(a.Key)] = value
 		message.WriteString(" " + a.Key + "=" + quoted(value))

@@ -100,6 +100,10 @@ func TestHandler(t *testing.T) {
 	if last.message != want.message || last.priority != want.priority || !maps.Equal(last.fields, want.fields) {
 		t.Errorf("got  %+v\nwant %+v", last, want)
 	}
+	slog.New(h).Error("known", "notice", known{})
+	if last.fields["MESSAGE_ID"] != "0123" || last.fields["FTFUSE_NOTICE"] != "queue_full" || last.message != "known notice=queue_full" {
+		t.Errorf("got %+v, want the message's id", last)
+	}
 	last = sent{}
 	if log.Debug("quiet"); last.message != "" {
 		t.Errorf("a debug record came through: %+v", last)
@@ -109,6 +113,11 @@ func TestHandler(t *testing.T) {
 		t.Errorf("got %+v, want an error without attributes of the other logger", last)
 	}
 }
+
+type known struct{}
+
+func (known) MessageID() string { return "0123" }
+func (known) String() string    { return "queue_full" }
 
 func TestHandlerFallsBack(t *testing.T) {
 	var text strings.Builder

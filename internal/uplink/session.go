@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"ftfuse/internal/notice"
 	"ftfuse/internal/record"
 	"ftfuse/internal/wire"
 )
@@ -94,7 +95,7 @@ func (s *session) newEpoch(why error) error {
 		return fmt.Errorf("new epoch: %w", err)
 	}
 	s.u.status.epochs.Add(1)
-	s.u.o.Logger.Warn("uplink: began a new epoch", "epoch", epoch, "reason", why)
+	s.u.o.Logger.Warn("uplink: began a new epoch", notice.NewEpoch, "epoch", epoch, "reason", why)
 	return why
 }
 
@@ -113,7 +114,7 @@ func (s *session) notTaken(n *refused) error {
 
 // drop gives positions up. The queue counts them and puts a gap in their place.
 func (u *Uplink) drop(p span, why record.Reason, cause error) error {
-	u.o.Logger.Error("uplink: gave up an entry of the queue", "position", p.first, "reason", why.String(), "error", cause)
+	u.o.Logger.Error("uplink: gave up an entry of the queue", notice.DataRefused, "position", p.first, "reason", why.String(), "error", cause)
 	if err := u.o.Backlog.Drop(p.first, p.last, why); err != nil {
 		return fmt.Errorf("drop positions %d to %d: %w", p.first, p.last, err)
 	}
@@ -205,7 +206,7 @@ func (s *session) begin(w wire.Welcome, acked record.Durable, own record.Stream)
 		return err
 	}
 	if behind {
-		s.u.o.Logger.Warn("uplink: the receiver knows less than it had acknowledged", "acked", acked.Seq, "known", s.resume.own.Seq)
+		s.u.o.Logger.Warn("uplink: the receiver knows less than it had acknowledged", notice.ReceiverBehind, "acked", acked.Seq, "known", s.resume.own.Seq)
 	}
 	s.limits = w.Limits
 	s.track = newTracker(s.u.o.Window, s.u.o.Batches, w.Credit, s.resume.own)

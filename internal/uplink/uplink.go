@@ -10,6 +10,7 @@ import (
 	"net"
 	"time"
 
+	"ftfuse/internal/notice"
 	"ftfuse/internal/record"
 	"ftfuse/internal/wire"
 )
@@ -153,7 +154,7 @@ func (e *ending) Unwrap() error { return e.err }
 // failed tells people once, not at every attempt.
 func (u *Uplink) failed(err error) {
 	if u.status.failed(err) {
-		u.o.Logger.Warn("uplink: connection failed, trying again", "error", err)
+		u.o.Logger.Warn("uplink: connection failed, trying again", notice.ReceiverAway, "error", err)
 	}
 }
 
