@@ -49,7 +49,9 @@ var edges = map[string]string{
 	"cmd/ftfuse-broker":      "handover systemd",
 	"scripts/bench":          "",
 	"scripts/bench/nullfs":   "",
+	"scripts/manpages":       "",
 	"scripts/testgate":       "",
+	"packaging":              "", // tests of the packages
 	"internal/appliance":     "", // tests of the packages on booted machines
 	"internal/e2e":           "", // tests of the real programs
 	".":                      "",
@@ -70,6 +72,7 @@ var owners = map[string]string{
 	"github.com/prometheus/client_golang": "internal/metrics",
 	"github.com/spf13/cobra":              "cmd/ftfuse",
 	"github.com/spf13/pflag":              "cmd/ftfuse",
+	"github.com/cpuguy83/go-md2man/v2":    "scripts/manpages",
 	"github.com/dustin/go-humanize":       "cmd/ftfuse",
 	"golang.org/x/term":                   "cmd/ftfuse",
 	"golang.org/x/sys":                    everything,

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Builds .deb and .rpm into dist/: package.sh [VERSION]. The same commit and version give the same bytes, wherever and
-# whenever they are built. ARCHES and DIST choose architectures and another folder.
+# whenever they are built. ARCHES and DIST choose architectures and another folder;
+# SOURCE_DATE_EPOCH and COMMIT say what git would.
 set -eu
 cd "$(dirname "$0")/.."
 umask 022
@@ -11,7 +12,7 @@ VERSION=${1:-$(scripts/version.sh)}
 DIST=${DIST:-dist}
 BUILD=$DIST/build
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
-commit=$(git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
+commit=${COMMIT:-$(git rev-parse --short=12 HEAD)}
 export VERSION BUILD SOURCE_DATE_EPOCH
 
 # build ARCH: the programs, static, without a trace of where they were built.
@@ -64,13 +65,15 @@ for arch in ${ARCHES:-amd64 arm64}; do
 	build "$arch"
 done
 
-go build -o "$BUILD/host/" ./cmd/ftfuse
+go build -o "$BUILD/host/" ./cmd/ftfuse ./cmd/mount.ftfuse
 "$BUILD/host/ftfuse" completion bash >"$BUILD/ftfuse.bash"
 "$BUILD/host/ftfuse" completion zsh >"$BUILD/_ftfuse"
 "$BUILD/host/ftfuse" completion fish >"$BUILD/ftfuse.fish"
 copyright >"$BUILD/copyright"
 changelog | gzip -9n >"$BUILD/changelog.gz"
 licenses | gzip -9n >"$BUILD/third-party-licenses.gz"
+go run ./scripts/manpages --programs "$BUILD/host" --out "$BUILD/man" --version "$VERSION" --date "$SOURCE_DATE_EPOCH"
+gzip -9n "$BUILD"/man/*
 
 for arch in ${ARCHES:-amd64 arm64}; do
 	for family in deb rpm; do

@@ -19,8 +19,8 @@ func newCheck(t *terminal) *cobra.Command {
 		Short: "find all mistakes in configuration files",
 		Long: `Read configuration files with their drop-ins and the environment, and say
 everything that is wrong or doubtful. Without FILE: those in /etc/ftfuse.
-Exits with 78 when there are errors, and with 1 for warnings when --deny-
-warnings is given.`,
+Exits with 78 when there are errors, and with 1 for warnings when
+--deny-warnings is given.`,
 		Example: `  ftfuse check
   ftfuse check --deny-warnings ./sender.yaml ./receiver.yaml`,
 		Args: cobra.ArbitraryArgs,

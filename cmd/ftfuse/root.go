@@ -43,6 +43,7 @@ func newRoot(t *terminal) *cobra.Command {
 		newSender(t), newReceiver(t), newCheck(t), newConfig(t), newExplain(t), newStatus(t), newQueue(t), newMountUnit(t),
 		newBugreport(t), newVersion(t),
 	)
+	root.AddCommand(newManual(t, root))
 	strictArgs(root)
 	return root
 }
