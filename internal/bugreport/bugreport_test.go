@@ -141,11 +141,12 @@ func TestJournalKeepsToOurOwn(t *testing.T) {
 {"__REALTIME_TIMESTAMP":"2000000","SYSLOG_IDENTIFIER":"nginx","_PID":"7","PRIORITY":"6","MESSAGE":"payload"}
 {"__REALTIME_TIMESTAMP":"3000000","SYSLOG_IDENTIFIER":"systemd","_PID":"1","PRIORITY":"6","MESSAGE":"Started it.","MESSAGE_ID":"x"}
 {"__REALTIME_TIMESTAMP":"3000000","SYSLOG_IDENTIFIER":["a","ftfuse"],"MESSAGE":[112,97]}
+{"__REALTIME_TIMESTAMP":"3000000","SYSLOG_IDENTIFIER":"ftfuse","MESSAGE":"payload of a file that is called ftfuse","FTFUSE_CLOCK":"seen"}
 not json
 `
 	text, skipped := readable([]byte(raw))
 	want := "1970-01-01T00:00:01.000Z ftfuse[7] <4> queue is full\n    really (abc)\n1970-01-01T00:00:03.000Z systemd[1] <6> Started it.\n"
-	if string(text) != want || skipped != 3 {
-		t.Errorf("got %q and %d skipped, want %q and 3", text, skipped, want)
+	if string(text) != want || skipped != 4 {
+		t.Errorf("got %q and %d skipped, want %q and 4", text, skipped, want)
 	}
 }

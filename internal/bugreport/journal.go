@@ -14,9 +14,12 @@ import (
 
 const journalLines = 1000
 
-// ourselves are the identifiers of our own programs in the journal. Everything else that our units write there is
-// captured: an output can write to the journal too.
-var ourselves = []string{"ftfuse", "ftfuse-broker", "mount.ftfuse", "mount.fuse.ftfuse", "systemd"}
+// ourselves are the identifiers of our own programs in the journal, and of those that run them. Everything else that our
+// units write there is captured: an output can write to the journal too.
+var ourselves = []string{"ftfuse", "ftfuse-broker", "mount.ftfuse", "mount.fuse.ftfuse", "mount", "umount", "systemd"}
+
+// capturedField is a field that every captured entry has, and no message of ours: a file can be called as we are.
+const capturedField = "FTFUSE_CLOCK"
 
 // Journal returns the last lines of the journal about units: our programs' own, and the service manager's about them.
 func Journal(units []string) func(context.Context) ([]byte, error) {
@@ -49,7 +52,7 @@ func readable(raw []byte) (text []byte, skipped int) {
 			continue
 		}
 		field := func(name string) string { s, _ := e[name].(string); return s }
-		if !slices.Contains(ourselves, field("SYSLOG_IDENTIFIER")) {
+		if _, captured := e[capturedField]; captured || !slices.Contains(ourselves, field("SYSLOG_IDENTIFIER")) {
 			skipped++
 			continue
 		}
