@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 )
@@ -39,6 +40,24 @@ func buildAndRun(m *testing.M) int {
 	}
 	return m.Run()
 }
+
+// killable returns the program that can be killed at any point of a request (internal/mount, build tag killpoints).
+func killable(t *testing.T) string {
+	t.Helper()
+	path := program + "-killpoints"
+	buildKillable.Do(func() {
+		args := []string{"build", "-tags", "killpoints", "-o", path}
+		if raceEnabled {
+			args = append(args, "-race")
+		}
+		if out, err := exec.Command("go", append(args, "ftfuse/cmd/ftfuse")...).CombinedOutput(); err != nil {
+			t.Fatalf("build ftfuse with kill points: %v\n%s", err, out)
+		}
+	})
+	return path
+}
+
+var buildKillable sync.Once
 
 // soak multiplies the number of misfortunes: 1 unless FTFUSE_SOAK says more.
 func soak(n int) int {

@@ -26,6 +26,8 @@ type manager struct {
 	notify  *net.UnixConn
 	control *os.File
 	mounts  *os.File
+	program string   // instead of ftfuse
+	environ []string // more for it
 
 	mu     sync.Mutex
 	stored map[string]*os.File
@@ -139,14 +141,18 @@ func (m *manager) command(program string, args ...string) *exec.Cmd {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	// The process must know its own number before it begins.
+	if m.program != "" {
+		program = m.program
+	}
 	c := exec.Command("sh", append([]string{"-c", `LISTEN_PID=$$ exec "$0" "$@"`, program}, args...)...)
+	c.Dir = m.s.dir
 	names := []string{"ftfuse-sender.socket", "ftfuse-sender.socket"}
 	c.ExtraFiles = []*os.File{m.control, m.mounts}
 	for name, f := range m.stored {
 		names = append(names, name)
 		c.ExtraFiles = append(c.ExtraFiles, f)
 	}
-	c.Env = []string{"NOTIFY_SOCKET=" + m.path("notify"), fmt.Sprintf("LISTEN_FDS=%d", len(names)), "LISTEN_FDNAMES=" + strings.Join(names, ":")}
+	c.Env = append(m.environ[:len(m.environ):len(m.environ)], "NOTIFY_SOCKET="+m.path("notify"), fmt.Sprintf("LISTEN_FDS=%d", len(names)), "LISTEN_FDNAMES="+strings.Join(names, ":"))
 	return c
 }
 
@@ -194,11 +200,12 @@ func (m *manager) mount() {
 	}
 }
 
-// startManaged starts both sides, the sender under a manager, and mounts.
-func startManaged(t *testing.T) (*site, *manager) {
+// startManaged starts both sides, the sender under a manager, and mounts. The sender is another program if one is named.
+func startManaged(t *testing.T, program string, environ ...string) (*site, *manager) {
 	t.Helper()
 	s := newSite(t)
 	m := s.manage()
+	m.program, m.environ = program, environ
 	s.startReceiver()
 	m.start()
 	m.mount()

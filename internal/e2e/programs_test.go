@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -185,7 +186,33 @@ func TestNginx(t *testing.T) {
 	need(t, "nginx", "curl")
 	s := newSite(t)
 	s.startBoth()
-	addr := freePort(t)
+	addr, end := s.nginx()
+	defer end()
+	want := ""
+	for i := range 60 {
+		if i == 30 { // rotate as its packages do
+			s.sh("mv access.log access.log.1")
+			if err := s.ngx.Signal(unix.SIGUSR1); err != nil {
+				t.Fatal(err)
+			}
+			s.until("nginx reopens", 10*time.Second, func() bool { _, err := os.Stat(s.mnt + "/access.log"); return err == nil })
+		}
+		if err := exec.Command("curl", "-sf", fmt.Sprintf("http://%s/%d", addr, i)).Run(); err != nil {
+			t.Fatal(err)
+		}
+		want += fmt.Sprintf("/%d 200\n", i)
+	}
+	s.drained()
+	if got := s.received("access.log"); sorted(got) != sorted(want) { // two workers
+		t.Errorf("access.log at the receiver: %s, want %s", brief(got), brief(want))
+	}
+	s.writtenBy("access.log", "nginx")
+}
+
+// nginx starts one that writes into the mount, and returns its address and what ends it.
+func (s *site) nginx() (addr string, end func()) {
+	s.t.Helper()
+	addr = freePort(s.t)
 	conf := s.write("nginx.conf", fmt.Sprintf(`
 pid %[1]s/nginx.pid;
 error_log %[1]s/mnt/error.log;
@@ -196,35 +223,19 @@ http {
  log_format f '$request_uri $status';
  access_log %[1]s/mnt/access.log f;
  client_body_temp_path %[1]s/b; proxy_temp_path %[1]s/p; fastcgi_temp_path %[1]s/f; uwsgi_temp_path %[1]s/u; scgi_temp_path %[1]s/s;
- server { listen %[2]s; location / { return 200 ok; } }
+ server { listen %[2]s; location /up { access_log off; return 200 ok; } location / { return 200 ok; } }
 }`, s.dir, addr))
 	ngx := exec.Command("nginx", "-g", "daemon off;", "-c", conf)
 	out := &daemon{}
 	ngx.Stderr = out
 	if err := ngx.Start(); err != nil {
-		t.Fatal(err)
+		s.t.Fatal(err)
 	}
-	defer func() { ngx.Process.Signal(unix.SIGTERM); ngx.Wait() }()
+	end = sync.OnceFunc(func() { ngx.Process.Signal(unix.SIGTERM); ngx.Wait() })
+	s.t.Cleanup(end)
 	s.until("nginx answers", 10*time.Second, func() bool { return exec.Command("curl", "-sf", "http://"+addr+"/up").Run() == nil })
-	want := "/up 200\n"
-	for i := range 60 {
-		if i == 30 { // rotate as its packages do
-			s.sh("mv access.log access.log.1")
-			if err := ngx.Process.Signal(unix.SIGUSR1); err != nil {
-				t.Fatal(err)
-			}
-			s.until("nginx reopens", 10*time.Second, func() bool { _, err := os.Stat(s.mnt + "/access.log"); return err == nil })
-		}
-		if err := exec.Command("curl", "-sf", fmt.Sprintf("http://%s/%d", addr, i)).Run(); err != nil {
-			t.Fatal(err, out.log())
-		}
-		want += fmt.Sprintf("/%d 200\n", i)
-	}
-	s.drained()
-	if got := s.received("access.log"); sorted(got) != sorted(want) { // two workers
-		t.Errorf("access.log at the receiver: %s, want %s", brief(got), brief(want))
-	}
-	s.writtenBy("access.log", "nginx")
+	s.ngx = ngx.Process
+	return addr, end
 }
 
 func sorted(s string) string {

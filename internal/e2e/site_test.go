@@ -32,6 +32,7 @@ type site struct {
 	queueX   string   // lines below queue:
 	rulesX   string   // rules before the two that are always there
 	spool    string
+	ngx      *os.Process
 	parsed   int // bytes of the json output that lines are of
 	lines    []jsonLine
 }

@@ -1,31 +1,160 @@
 package e2e
 
 import (
+	"fmt"
+	"os/exec"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // The sender is killed and started again while programs write: no program sees an error, nothing is lost or comes twice.
 func TestTakeOver(t *testing.T) {
 	t.Parallel()
-	s, m := startManaged(t)
+	s, m := startManaged(t, "")
 	rnd := random(t)
 	l := s.loads(300*time.Microsecond, false)
-	for range soak(40) {
-		time.Sleep(time.Duration(rnd.Intn(120)) * time.Millisecond)
+	for range soak(100) {
+		time.Sleep(time.Duration(rnd.Intn(60)) * time.Millisecond)
 		s.sender.kill()
 		m.start()
 	}
 	s.settle(l)
 	total := 0
+	longest := time.Duration(0)
 	for _, w := range l {
 		if len(w.failed)+len(w.other) > 0 {
 			t.Errorf("writer %s saw errors: %v %v", w.id, w.failed, w.other)
 		}
 		total += len(w.ok)
+		longest = max(longest, w.longest)
 	}
-	t.Logf("%d lines over %d kills", total, soak(40))
+	t.Logf("%d lines over %d kills, longest write(2) or open(2) %v", total, soak(100), longest)
 	if total == 0 {
 		t.Error("nothing was written")
+	}
+}
+
+// tool is a real program that writes numbered lines until the file "stop" appears, and ends with 0 if it saw no error.
+type tool struct {
+	name string
+	cmd  *exec.Cmd
+	out  *daemon
+	done chan error
+}
+
+func (s *site) tool(name string, args ...string) *tool {
+	s.t.Helper()
+	p := &tool{name: name, cmd: exec.Command(args[0], args[1:]...), out: &daemon{}, done: make(chan error, 1)}
+	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = s.mnt, p.out, p.out
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL}
+	if err := p.cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	go func() { p.done <- p.cmd.Wait() }()
+	return p
+}
+
+const shellTool = `n=0; while [ ! -e "$0" ]; do n=$((n+1)); echo "$n" >> sh.log || exit 1; done; [ $n -gt 0 ]`
+
+const pythonTool = `
+import logging, logging.handlers, os, sys
+def broken(self, record): raise
+logging.Handler.handleError = broken
+h = logging.handlers.RotatingFileHandler("py.log", maxBytes=5000, backupCount=3)
+log = logging.getLogger(); log.addHandler(h); log.setLevel(logging.INFO)
+n = 0
+while not os.path.exists(sys.argv[1]):
+    n += 1
+    log.info("%d", n)
+`
+
+const stdioTool = `
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+int main(int argc, char **argv) {
+	for (int n = 0; access(argv[1], F_OK) != 0;) {
+		FILE *f = fopen("c.log", "a");
+		if (!f) { perror("fopen"); return 1; }
+		for (int i = 0; i < 50; i++) {
+			if (fprintf(f, "%d\n", ++n) < 0 || fflush(f) != 0) { perror("fprintf"); return 1; }
+			usleep(200);
+		}
+		if (fclose(f) != 0) { perror("fclose"); return 1; }
+	}
+	return 0;
+}`
+
+// Real programs write while the sender is killed, stopped orderly, or crashes, a hundred times.
+func TestTakeOverUnderPrograms(t *testing.T) {
+	t.Parallel()
+	need(t, "nginx", "curl", "python3", "gcc")
+	s, m := startManaged(t, "")
+	rnd := random(t)
+	stop := m.path("stop")
+	s.write("stdio.c", stdioTool)
+	if out, err := exec.Command("gcc", "-o", m.path("stdio"), m.path("stdio.c")).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	addr, endNginx := s.nginx()
+	get := `n=0; while [ ! -e "$0" ]; do n=$((n+1)); curl -sf "http://$1/$n" || exit 1; done`
+	tools := []*tool{
+		s.tool("sh", "sh", "-c", shellTool, stop), s.tool("py", "python3", "-c", pythonTool, stop),
+		s.tool("c", m.path("stdio"), stop), s.tool("nginx", "sh", "-c", get, stop, addr),
+	}
+	for range soak(100) {
+		time.Sleep(time.Duration(rnd.Intn(80)) * time.Millisecond)
+		switch k := rnd.Intn(10); {
+		case k < 6:
+			s.sender.kill()
+		case k < 8:
+			s.sender.cmd.Process.Signal(unix.SIGTERM)
+			<-s.sender.done
+			if s.sender.err != nil {
+				t.Fatalf("the sender ended with %v: %s", s.sender.err, s.sender.log())
+			}
+		default: // a crash of its own
+			s.sender.cmd.Process.Signal(unix.SIGQUIT)
+			<-s.sender.done
+		}
+		m.start()
+	}
+	s.write("stop", "")
+	for _, p := range tools {
+		if err := <-p.done; err != nil {
+			t.Errorf("%s: %v: %s", p.name, err, p.out.log())
+		}
+	}
+	endNginx()
+	s.drained()
+	for file, line := range map[string]string{"sh.log": "%d\n", "py.log": "%d\n", "c.log": "%d\n", "access.log": "/%d 200\n"} {
+		s.everyNumber(file, line)
+	}
+}
+
+// everyNumber expects the numbers from 1 on in a file of the receiver's, each once.
+func (s *site) everyNumber(file, line string) {
+	s.t.Helper()
+	seen, most := map[int]int{}, 0
+	for text := range strings.Lines(s.received(file)) {
+		n := 0
+		if _, err := fmt.Sscanf(text, line, &n); err != nil {
+			s.t.Errorf("%s at the receiver: damaged line %q", file, text)
+		}
+		seen[n]++
+		most = max(most, n)
+	}
+	for n := 1; n <= most; n++ {
+		if seen[n] != 1 {
+			s.t.Errorf("%s at the receiver: line %d of %d came %d times", file, n, most, seen[n])
+		}
+	}
+	s.t.Logf("%s: %d lines", file, most)
+	if most == 0 {
+		s.t.Errorf("%s: nothing arrived", file)
 	}
 }

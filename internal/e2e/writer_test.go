@@ -39,6 +39,7 @@ func writerMain(args []string) int {
 	w := &writer{path: *path, id: *id, flags: *flags, again: *again, out: bufio.NewWriter(os.Stdout), stop: stop}
 	defer w.out.Flush()
 	rnd := rand.New(rand.NewSource(1))
+	defer func() { fmt.Fprintf(w.out, "longest %d\n", w.longest) }()
 	for n := 1; ; n++ {
 		select {
 		case <-stop:
@@ -49,7 +50,9 @@ func writerMain(args []string) int {
 		if *reopen > 0 && n%*reopen == 0 {
 			w.close()
 		}
+		began := time.Now()
 		w.line(n, rnd.Intn(*pad+1))
+		w.longest = max(w.longest, time.Since(began))
 		if *pause > 0 {
 			time.Sleep(*pause)
 		}
@@ -63,6 +66,7 @@ type writer struct {
 	fd       int
 	out      *bufio.Writer
 	stop     chan struct{}
+	longest  time.Duration // of one line
 }
 
 func (w *writer) line(n, pad int) {
@@ -137,6 +141,7 @@ type load struct {
 	ok      []int          // lines that write(2) has returned for
 	failed  map[int]string // lines that failed
 	other   []string       // errors of open and close
+	longest time.Duration  // that one line took
 	done    chan struct{}
 }
 
@@ -172,6 +177,8 @@ func (l *load) listen(sc *bufio.Scanner) {
 			l.ok = append(l.ok, n)
 		case "no":
 			l.failed[n] = word[2]
+		case "longest":
+			l.longest = time.Duration(n)
 		default:
 			l.other = append(l.other, sc.Text())
 		}

@@ -60,6 +60,7 @@ func (m *Mount) make(in *fuse.CreateIn, name string) (n *node, st unix.Statx_t, 
 	switch {
 	case err == nil:
 		defer unix.Close(fd)
+		at("done", in.Opcode)
 		if err = m.own(d, fd, in.Caller, in.Mode&0o7777); err != nil {
 			_ = unix.Unlinkat(d.fd, name, 0)
 			return nil, st, false, err
@@ -188,6 +189,7 @@ func (m *Mount) place(in fuse.InHeader, name string, out *fuse.EntryOut, do func
 	if err == nil {
 		err = do(d, again)
 	}
+	at("done", in.Opcode)
 	if err != nil {
 		return status(err)
 	}

@@ -188,10 +188,13 @@ func (s *server) forward(b, out []byte) {
 		s.reply(out, unique, fuse.EIO, 0)
 		return
 	}
+	at("applied", opcode)
 	s.keeper.answer(opcode, unique, out[:n])
+	at("noted", opcode)
 	if n > 0 && !s.send(out[:n]) {
 		s.undo(opcode, out[:n])
 	}
+	at("answered", opcode)
 	s.compact()
 }
 

@@ -43,6 +43,7 @@ func (s *server) take(in *fuse.InHeader, name string, flags int) fuse.Status {
 		if err := unix.Unlinkat(d.fd, name, flags); err != nil {
 			return status(err)
 		}
+		at("done", in.Opcode)
 	}
 	s.tree.remove(in.Unique, parent, name)
 	s.lost(&was)
@@ -71,6 +72,7 @@ func (s *server) Rename(_ <-chan struct{}, in *fuse.RenameIn, oldName, newName s
 	if err != nil {
 		return status(err)
 	}
+	at("done", in.Opcode)
 	if was.Src == was.Dst {
 		return fuse.OK // two names of one file: rename(2) leaves both
 	}

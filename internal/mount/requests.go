@@ -41,9 +41,11 @@ func (r *reader) handleWrite(b []byte) {
 }
 
 func (s *server) replyWrite(out []byte, h *handle, unique uint64, n int, code fuse.Status) {
+	at("applied", opWrite)
 	w := (*fuse.WriteOut)(unsafe.Pointer(&out[outHeaderSize]))
 	w.Size, w.Padding = uint32(n), 0
 	s.reply(out, unique, code, int(unsafe.Sizeof(*w)))
+	at("answered", opWrite)
 	if h.log != nil {
 		h.log.Answered(unique &^ resendBit)
 	}
@@ -55,7 +57,9 @@ func (r *reader) handleRead(in *fuse.ReadIn) {
 		return
 	}
 	n, code := r.read(in.Fh, r.out[outHeaderSize:outHeaderSize+int(in.Size)], int64(in.Offset))
+	at("applied", opRead)
 	r.reply(r.out, in.Unique, code, n)
+	at("answered", opRead)
 }
 
 func (r *reader) handleFsync(b []byte) {
@@ -78,7 +82,9 @@ func (r *reader) handleLock(in *fuse.LkIn) {
 	key := h.node.at.key
 	err := r.locks.set(key, l)
 	if err != unix.EAGAIN {
+		at("applied", in.Opcode)
 		r.reply(r.out, in.Unique, status(err), 0)
+		at("answered", in.Opcode)
 		return
 	}
 	unique, wait := in.Unique, in.Opcode == opSetLkw

@@ -73,6 +73,7 @@ func (r *reader) turn(b []byte) bool {
 		r.first = false
 		r.settled()
 	}
+	at("read", in.Opcode)
 	r.pulse.Begin()
 	r.handle(b)
 	r.pulse.End()
