@@ -14,7 +14,8 @@ type Mount struct {
 	Root    string // what of its file system: / but for bind mounts of a part
 	FSType  string
 	Source  string   // for an ftfuse mount its name in the configuration
-	Options []string // of this mount, then of its superblock
+	Options []string // of this mount
+	Super   []string // options of its superblock
 	minor   uint32
 }
 
@@ -94,11 +95,10 @@ func parseMount(line string) (m Mount, ok bool) {
 	if err != nil {
 		return m, false
 	}
-	m = Mount{Path: unescape(o[4]), Root: unescape(o[3]), FSType: unescape(s[0]), Options: strings.Split(o[5], ","), minor: uint32(n)}
+	m = Mount{Path: unescape(o[4]), Root: unescape(o[3]), FSType: unescape(s[0]), Options: strings.Split(o[5], ","), Super: strings.Split(s[len(s)-1], ","), minor: uint32(n)}
 	if len(s) > 2 { // the source may be empty, and is missing then
 		m.Source = unescape(s[1])
 	}
-	m.Options = append(m.Options, strings.Split(s[len(s)-1], ",")...)
 	return m, true
 }
 

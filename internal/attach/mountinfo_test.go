@@ -16,14 +16,14 @@ func TestUnescape(t *testing.T) {
 func TestParseMount(t *testing.T) {
 	for line, want := range map[string]Mount{
 		`36 35 0:52 / /a\040b rw,nosuid shared:1 master:2 - fuse.ftfuse app rw,user_id=0,allow_other`: {
-			"/a b", "/", FSType, "app", []string{"rw", "nosuid", "rw", "user_id=0", "allow_other"}, 52},
-		`22 1 8:1 / / rw - ext4 /dev/sda1 rw`:       {"/", "/", "ext4", "/dev/sda1", []string{"rw", "rw"}, 1},
-		`22 1 0:9 / /x ro - tmpfs  rw`:              {"/x", "/", "tmpfs", "", []string{"ro", "rw"}, 9},
-		`22 1 0:9 /sub /x\134 ro - fuse.ftfuse - -`: {`/x\`, "/sub", FSType, "-", []string{"ro", "-"}, 9},
+			"/a b", "/", FSType, "app", []string{"rw", "nosuid"}, []string{"rw", "user_id=0", "allow_other"}, 52},
+		`22 1 8:1 / / rw - ext4 /dev/sda1 rw`:       {"/", "/", "ext4", "/dev/sda1", []string{"rw"}, []string{"rw"}, 1},
+		`22 1 0:9 / /x ro - tmpfs  rw`:              {"/x", "/", "tmpfs", "", []string{"ro"}, []string{"rw"}, 9},
+		`22 1 0:9 /sub /x\134 ro - fuse.ftfuse - -`: {`/x\`, "/sub", FSType, "-", []string{"ro"}, []string{"-"}, 9},
 	} {
 		got, ok := parseMount(line)
 		if !ok || got.Path != want.Path || got.Root != want.Root || got.FSType != want.FSType || got.Source != want.Source ||
-			got.minor != want.minor || !slices.Equal(got.Options, want.Options) {
+			got.minor != want.minor || !slices.Equal(got.Options, want.Options) || !slices.Equal(got.Super, want.Super) {
 			t.Errorf("%s:\ngot  %+v, %v\nwant %+v", line, got, ok, want)
 		}
 	}

@@ -134,3 +134,17 @@ func place(mnt int, path string) error {
 	}
 	return nil
 }
+
+// Copy makes what root names in the mount at from visible at to as well, with flags of its own: a bind mount, instead of
+// a dead one that is there. The server of from must answer.
+func Copy(from, root, to string, flags Flags) error {
+	fd, err := unix.OpenTree(unix.AT_FDCWD, filepath.Join(from, root), unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+	if err != nil {
+		return fmt.Errorf("copy the mount at %s: %w", from, err)
+	}
+	defer unix.Close(fd)
+	if err := SetFlags(fd, flags); err != nil {
+		return fmt.Errorf("copy the mount at %s: %w", from, err)
+	}
+	return place(fd, to)
+}

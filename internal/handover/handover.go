@@ -33,6 +33,8 @@ type Request struct {
 	Dir     string   `json:"dir"`               // where it will be attached, without symbolic links
 	Options []string `json:"options,omitempty"` // the mount's flags, for the log
 
+	OwnerOnly bool `json:"owner_only,omitempty"` // the mount is root's alone
+
 	Fuse  *os.File `json:"-"` // /dev/fuse with a superblock whose INIT waits
 	Below *os.File `json:"-"` // the directory that the mount will hide
 }

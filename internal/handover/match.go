@@ -2,31 +2,37 @@ package handover
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 )
 
-// Match says by a *Refusal why a request names no mount of a configuration, which maps names to directories. file is the
-// configuration's, for the hint.
-func Match(r Request, configured map[string]string, file string) error {
-	dir, ok := configured[r.Name]
+// Place is what the configuration says of a mount.
+type Place struct {
+	Dir       string
+	OwnerOnly bool
+}
+
+// Match says by a *Refusal why a request fits no mount of a configuration, by their names. file is the
+// configuration's, for people.
+func Match(r Request, configured map[string]Place, file string) error {
+	place, ok := configured[r.Name]
 	if !ok {
-		names := make([]string, 0, len(configured))
-		for name := range configured {
-			names = append(names, name)
-		}
-		slices.Sort(names)
-		text := fmt.Sprintf("%s has no mount %q", file, r.Name)
+		names := slices.Sorted(maps.Keys(configured))
+		text := fmt.Sprintf("%s has no mount %q, nor any other", file, r.Name)
 		if len(names) > 0 {
-			return &Refusal{text + ", it has " + strings.Join(names, ", "), "use one of these names, or add `- {name: " + r.Name + ", path: " + r.Dir + "}` to `mounts` and restart ftfuse-sender"}
+			text = fmt.Sprintf("%s has no mount %q, it has %s", file, r.Name, strings.Join(names, ", "))
 		}
-		return &Refusal{text + ", nor any other", "add `- {name: " + r.Name + ", path: " + r.Dir + "}` to `mounts` and restart ftfuse-sender"}
+		return &Refusal{text, fmt.Sprintf("add `- {name: %s, path: %s}` to `mounts` and restart ftfuse-sender", r.Name, r.Dir)}
 	}
-	if !samePath(dir, r.Dir) {
-		return &Refusal{fmt.Sprintf("mount %s belongs on %s in %s, not on %s", r.Name, dir, file, r.Dir),
-			"mount it on " + dir + ", or change `path` and restart ftfuse-sender"}
+	if !samePath(place.Dir, r.Dir) {
+		return &Refusal{fmt.Sprintf("mount %s belongs on %s by %s, not on %s", r.Name, place.Dir, file, r.Dir),
+			"mount it on " + place.Dir + ", or change `path` and restart ftfuse-sender"}
+	}
+	if place.OwnerOnly && !r.OwnerOnly {
+		return &Refusal{fmt.Sprintf("mount %s is not for all users by %s (`allow_other: false`)", r.Name, file), "add the mount option owner_only"}
 	}
 	return nil
 }

@@ -241,15 +241,18 @@ func TestMatch(t *testing.T) {
 		dir + "/real/app": "", dir + "/link/app": "", dir + "/direct": "", dir + "/absolute": "",
 		dir + "/other": "belongs on " + dir + "/other", dir + "/none/app": "belongs on", dir + "/real": "belongs on",
 	} {
-		err := Match(Request{Name: "app", Dir: dir + "/real/app"}, map[string]string{"app": configured}, "sender.yaml")
+		err := Match(Request{Name: "app", Dir: dir + "/real/app"}, map[string]Place{"app": {Dir: configured}}, "sender.yaml")
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("%s: got %v, want %q", configured, err, want)
 		}
 	}
 	var r *Refusal
-	err := Match(Request{Name: "app", Dir: "/x"}, map[string]string{"b": "/b", "a": "/a"}, "sender.yaml")
+	err := Match(Request{Name: "app", Dir: "/x"}, map[string]Place{"b": {Dir: "/b"}, "a": {Dir: "/a"}}, "sender.yaml")
 	if !errors.As(err, &r) || r.Text != `sender.yaml has no mount "app", it has a, b` || !strings.Contains(r.Hint, "{name: app, path: /x}") {
 		t.Errorf("got %+v", r)
 	}
+	closed := map[string]Place{"app": {"/x", true}}
+	contains(t, "for all", Match(Request{Name: "app", Dir: "/x"}, closed, "sender.yaml"), "allow_other: false")
+	ok(t, Match(Request{Name: "app", Dir: "/x", OwnerOnly: true}, closed, "sender.yaml"))
 	contains(t, "none", Match(Request{Name: "app"}, nil, "sender.yaml"), "nor any other")
 }

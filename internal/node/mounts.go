@@ -235,11 +235,11 @@ func (s *sender) serveMounts(ctx context.Context) error {
 
 // receive takes a mount that a helper hands over.
 func (s *sender) receive(r handover.Request) (*mounted, error) {
-	dirs := map[string]string{}
+	places := map[string]handover.Place{}
 	for _, c := range s.cfg.Mounts {
-		dirs[c.Name] = c.Path
+		places[c.Name] = handover.Place{Dir: c.Path, OwnerOnly: !c.AllowOther}
 	}
-	if err := handover.Match(r, dirs, "sender.yaml"); err != nil {
+	if err := handover.Match(r, places, "sender.yaml"); err != nil {
 		return nil, err
 	}
 	var b [6]byte

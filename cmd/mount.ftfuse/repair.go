@@ -1,0 +1,80 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"ftfuse/internal/attach"
+)
+
+// repairAll replaces every dead mount. A mount and its bind mounts are one group: the sender takes it at its own
+// directory, the others become copies of it.
+func (c *command) repairAll(ctx context.Context, out io.Writer) error {
+	dead, err := attach.ListDead()
+	if err != nil {
+		return err
+	}
+	var failed []error
+	for len(dead) > 0 {
+		first := dead[0]
+		var group []attach.Mount
+		dead = slices.DeleteFunc(dead, func(m attach.Mount) bool {
+			if !m.SameSuperblock(&first) {
+				return false
+			}
+			group = append(group, m)
+			return true
+		})
+		if err := c.repairGroup(ctx, out, group); err != nil {
+			failed = append(failed, err)
+		}
+	}
+	return errors.Join(failed...)
+}
+
+func (c *command) repairGroup(ctx context.Context, out io.Writer, group []attach.Mount) error {
+	served, err := c.repairOne(ctx, group)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "mount.ftfuse: the mount %s at %s was dead: replaced by a new one, which the sender serves\n", served.Source, served.Path)
+	var failed []error
+	for _, m := range group {
+		if m.Path == served.Path {
+			continue
+		}
+		if err := attach.Copy(served.Path, m.Root, m.Path, optionsOf(&m, c.options).flags); err != nil {
+			failed = append(failed, noRepair{m, err})
+			continue
+		}
+		fmt.Fprintf(out, "mount.ftfuse: its bind mount at %s was replaced too\n", m.Path)
+	}
+	return errors.Join(failed...)
+}
+
+// repairOne finds the one of a group that the sender takes.
+func (c *command) repairOne(ctx context.Context, group []attach.Mount) (served attach.Mount, err error) {
+	var failed []error
+	for _, m := range group {
+		if m.Root != "/" {
+			continue
+		}
+		dir, below, err := (&command{where: m.Path}).open()
+		if err == nil {
+			o := optionsOf(&m, c.options)
+			err = handOver(ctx, m.Source, dir, below, &o)
+			below.Close()
+		}
+		if err == nil {
+			return m, nil
+		}
+		failed = append(failed, noRepair{m, err})
+	}
+	if failed == nil {
+		failed = append(failed, noRepair{group[0], errors.New("it is a bind mount of a part, the mount itself is gone")})
+	}
+	return served, errors.Join(failed...)
+}
