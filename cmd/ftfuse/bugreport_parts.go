@@ -43,7 +43,9 @@ func look(list []configuration, usual bool) surroundings {
 				at.sockets[c.role] = cfg.Control.Socket
 				at.own = append(at.own, cfg.StateDir)
 				for _, o := range cfg.Outputs {
-					at.disks = append(at.disks, o.Base)
+					if o.Base != "" { // else it is the journal
+						at.disks = append(at.disks, o.Base)
+					}
 				}
 			}
 			continue

@@ -63,6 +63,9 @@ func readReceiver(src config.Sources) (*config.Receiver, *config.Report, error) 
 	}
 	var bad config.Problems
 	for _, o := range cfg.Outputs {
+		if o.Type == "journal" {
+			continue
+		}
 		zone, err := config.Zone(o.TimeZone)
 		if err != nil {
 			return nil, report, err

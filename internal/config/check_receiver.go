@@ -61,6 +61,16 @@ func (l *loader) checkOutputs(c *Receiver) {
 	}
 	for i, o := range c.Outputs {
 		at := "outputs[" + o.Name + "]"
+		if o.Type == "journal" {
+			l.checkJournal(at, o)
+			continue
+		}
+		if o.Base == "" {
+			if !l.broken(at + ".base") {
+				l.bad(at+".base", "is missing, want an absolute path", "add `base: ...` to this element")
+			}
+			continue
+		}
 		if within(o.Base, c.StateDir) || within(c.StateDir, o.Base) {
 			l.bad(at+".base", fmt.Sprintf("%s and %s (state_dir) lie in each other", o.Base, c.StateDir), "keep received files and the receiver's own data apart")
 		}
@@ -73,9 +83,28 @@ func (l *loader) checkOutputs(c *Receiver) {
 	}
 }
 
+// checkJournal judges an output to the journal, which has next to nothing to set.
+func (l *loader) checkJournal(at string, o Output) {
+	for _, key := range []string{"base", "path", "format", "template", "time_format", "time_zone", "file_mode", "dir_mode",
+		"rotate.size", "rotate.age", "rotate.keep", "rotate.keep_age", "rotate.compress"} {
+		if l.changed("outputs", o, key) {
+			l.doubt(at+"."+key, "has no effect with type: journal", "remove it, or write type: file")
+		}
+	}
+	if o.Durability == "disk" {
+		l.bad(at+".durability", "got disk: journald writes to disk in its own time", "write durability: os, and a second output of type: file if lines must survive power loss")
+	}
+	if strings.ContainsAny(o.Identifier, "\n\x00") || len(o.Identifier) > 255 {
+		l.bad(at+".identifier", fmt.Sprintf("got %s, want one line of at most 255 bytes", quote(o.Identifier)), "")
+	}
+}
+
 func (l *loader) checkOutput(at string, o Output) {
 	if strings.HasPrefix(o.Path, "/") || strings.HasSuffix(o.Path, "/") || slices.Contains(strings.Split(o.Path, "/"), "..") {
 		l.bad(at+".path", fmt.Sprintf("got %s, want a file relative to base, without ..", quote(o.Path)), "write base for the directory, path for what comes below")
+	}
+	if l.changed("outputs", o, "identifier") {
+		l.doubt(at+".identifier", "has no effect with type: file", "write type: journal, or remove it")
 	}
 	if o.Format != "template" && l.changed("outputs", o, "template") {
 		l.doubt(at+".template", "has no effect with format: "+o.Format, "write format: template, or remove it")

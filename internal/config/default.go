@@ -104,6 +104,7 @@ func defaultTarget() Target {
 
 func defaultOutput() Output {
 	return Output{
+		Type:       "file",
 		Path:       "{host}/{path}",
 		Format:     "raw",
 		Template:   "%L",

@@ -28,10 +28,12 @@ type Limits struct {
 	WriteTimeout     time.Duration `koanf:"write_timeout" min:"100ms" max:"10m"`
 }
 
-// Output is a tree of files that received data is written to.
+// Output is a tree of files that received data is written to, or the journal of the machine.
 type Output struct {
 	Name       string `koanf:"name" form:"name"`
-	Base       string `koanf:"base" form:"path"`
+	Type       string `koanf:"type" oneof:"file journal"`
+	Identifier string `koanf:"identifier"` // of a journal's entries; "": the last name of the file's path
+	Base       string `koanf:"base" form:"path?"`
 	Path       string `koanf:"path" form:"text"` // template, relative to Base
 	Format     string `koanf:"format" oneof:"raw template json"`
 	Template   string `koanf:"template"`    // the original's %-keys, for format template

@@ -38,7 +38,17 @@ type receiver struct {
 	pulses    pulse.Group
 }
 
-type outputs []*output.Output
+type outputs []sink
+
+// sink is one output, to files or to the journal.
+type sink interface {
+	record.Sink
+	Mark(record.Stream) record.Durable
+	Run(context.Context) error
+	Reopen()
+	Stats() output.Stats
+	Close() error
+}
 
 // Put hands chunks to every output. It succeeds when all have taken them; one that has them already drops them by
 // its own marks.
@@ -128,7 +138,11 @@ func (r *receiver) open() error {
 	return nil
 }
 
-func (r *receiver) openOutput(c config.Output) (*output.Output, error) {
+func (r *receiver) openOutput(c config.Output) (sink, error) {
+	log := r.log.With("part", "output", "output", c.Name)
+	if c.Type == "journal" {
+		return output.OpenJournal(output.JournalOptions{Name: c.Name, Identifier: c.Identifier, Book: r.ledger.Book(c.Name), Pulses: &r.pulses}), nil
+	}
 	zone, err := config.Zone(c.TimeZone)
 	if err != nil {
 		return nil, err
@@ -137,7 +151,7 @@ func (r *receiver) openOutput(c config.Output) (*output.Output, error) {
 		Name: c.Name, Base: c.Base, Path: c.Path, Format: c.Format, Template: c.Template, TimeFormat: c.TimeFormat, Location: zone,
 		Rotate:   output.Rotate{Size: int64(c.Rotate.Size), Age: c.Rotate.Age, Keep: c.Rotate.Keep, KeepAge: c.Rotate.KeepAge, Compress: c.Rotate.Compress},
 		FileMode: os.FileMode(c.FileMode), DirMode: os.FileMode(c.DirMode), Disk: c.Durability == "disk",
-		Book: r.ledger.Book(c.Name), Logger: r.log.With("part", "output", "output", c.Name), Pulses: &r.pulses,
+		Book: r.ledger.Book(c.Name), Logger: log, Pulses: &r.pulses,
 	})
 }
 

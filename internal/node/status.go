@@ -176,12 +176,16 @@ func (r *receiver) status() control.Status {
 	}
 	for i, o := range r.outputs {
 		x := o.Stats()
+		c := r.cfg.Outputs[i]
+		if c.Type == "journal" {
+			c.Base = "the journal"
+		}
 		gaps, missing := uint64(0), control.Drops{}
 		for why, m := range x.Missing {
 			gaps += uint64(m.Gaps)
 			missing[why] = control.Count{Bytes: uint64(m.Bytes), Records: uint64(m.Records)}
 		}
-		st.Receiver.Outputs = append(st.Receiver.Outputs, control.OutputStatus{Name: r.cfg.Outputs[i].Name, Base: r.cfg.Outputs[i].Base,
+		st.Receiver.Outputs = append(st.Receiver.Outputs, control.OutputStatus{Name: c.Name, Base: c.Base,
 			Files: int(x.OpenFiles), Written: control.Count{Bytes: uint64(x.Bytes), Records: uint64(x.Records)}, FileBytes: uint64(x.Written),
 			Duplicates: uint64(x.Duplicates), Gaps: gaps, Missing: missing, Unowned: uint64(x.Unowned), Uncertain: uint64(x.Uncertain), Misplaced: uint64(x.Misplaced), Rotated: uint64(x.Rotated),
 			Error: x.LastError, ErrorAt: x.LastErrorTime})

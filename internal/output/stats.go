@@ -75,20 +75,25 @@ func (c *counters) add(b *batch, written int64) {
 	c.bytes.Add(b.bytes)
 	c.written.Add(written)
 	c.records.Add(b.records)
-	if b.gaps == (missing{}) {
+	c.addMissing(&b.gaps)
+}
+
+func (c *counters) addMissing(gaps *missing) {
+	if *gaps == (missing{}) {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for i := range b.gaps {
-		m, n := &c.missing[i], &b.gaps[i]
+	for i := range gaps {
+		m, n := &c.missing[i], &gaps[i]
 		m.Gaps, m.Bytes, m.Records = m.Gaps+n.Gaps, m.Bytes+n.Bytes, m.Records+n.Records
 	}
 }
 
 // Stats returns the counts since Open.
-func (o *Output) Stats() Stats {
-	c := &o.stats
+func (o *Output) Stats() Stats { return o.stats.snapshot() }
+
+func (c *counters) snapshot() Stats {
 	s := Stats{
 		Appends: c.appends.Load(), Bytes: c.bytes.Load(), Written: c.written.Load(), Records: c.records.Load(),
 		Duplicates: c.duplicates.Load(), Missing: map[string]Missing{},
