@@ -38,7 +38,7 @@ const (
 func (b *Broker) Register(fuse, fd int) (int32, error) {
 	id, err := b.do(opOpen, 0, fuse, fd)
 	if err != nil {
-		return 0, fmt.Errorf("register backing file by %s: %w", b.Socket, err)
+		return 0, fmt.Errorf("ask the broker at %s for a backing file: %w", b.Socket, err)
 	}
 	return id, nil
 }
@@ -46,7 +46,7 @@ func (b *Broker) Register(fuse, fd int) (int32, error) {
 // Unregister undoes Register.
 func (b *Broker) Unregister(fuse int, id int32) error {
 	if _, err := b.do(opClose, id, fuse); err != nil {
-		return fmt.Errorf("unregister backing file %d by %s: %w", id, b.Socket, err)
+		return fmt.Errorf("ask the broker at %s to close backing file %d: %w", b.Socket, id, err)
 	}
 	return nil
 }
