@@ -45,7 +45,7 @@ var edges = map[string]string{
 	"internal/systemd":       "",
 	"internal/node":          "record pulse identify rules wire mount handover capture queue uplink ingest ledger output config control metrics systemd notice",
 	"cmd/ftfuse":             "bugreport record rules capture queue output config control node systemd notice",
-	"cmd/mount.ftfuse":       "attach handover",
+	"cmd/mount.ftfuse":       "attach handover notice systemd",
 	"cmd/ftfuse-broker":      "handover systemd",
 	"scripts/bench":          "",
 	"scripts/bench/nullfs":   "",

@@ -11,6 +11,8 @@ import (
 
 	"ftfuse/internal/attach"
 	"ftfuse/internal/handover"
+	"ftfuse/internal/notice"
+	"ftfuse/internal/systemd"
 )
 
 // usageError is a mistake of the one who called.
@@ -48,6 +50,10 @@ func explain(w io.Writer, err error) {
 		for _, one := range all.Unwrap() {
 			explain(w, one)
 		}
+		return
+	}
+	if errors.As(err, new(noRepair)) && systemd.InJournal() {
+		journal().Error(text(err), notice.MountDead, "hint", hint(err))
 		return
 	}
 	fmt.Fprintf(w, "mount.ftfuse: error: %s\n", text(err))

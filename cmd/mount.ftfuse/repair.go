@@ -5,9 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
+	"os"
 	"slices"
 
 	"ftfuse/internal/attach"
+	"ftfuse/internal/notice"
+	"ftfuse/internal/systemd"
 )
 
 // repairAll replaces every dead mount. A mount and its bind mounts are one group: the sender takes it at its own
@@ -40,7 +44,7 @@ func (c *command) repairGroup(ctx context.Context, out io.Writer, group []attach
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "mount.ftfuse: the mount %s at %s was dead: replaced by a new one, which the sender serves\n", served.Source, served.Path)
+	sayReplaced(out, &served, fmt.Sprintf("the mount %s at %s was dead: replaced by a new one, which the sender serves", served.Source, served.Path))
 	var failed []error
 	for _, m := range group {
 		if m.Path == served.Path {
@@ -50,9 +54,23 @@ func (c *command) repairGroup(ctx context.Context, out io.Writer, group []attach
 			failed = append(failed, noRepair{m, err})
 			continue
 		}
-		fmt.Fprintf(out, "mount.ftfuse: its bind mount at %s was replaced too\n", m.Path)
+		sayReplaced(out, &m, fmt.Sprintf("its bind mount at %s was replaced too", m.Path))
 	}
 	return errors.Join(failed...)
+}
+
+// sayReplaced tells of a mount that programs have to come back to.
+func sayReplaced(out io.Writer, m *attach.Mount, text string) {
+	if systemd.InJournal() {
+		journal().Warn(text, notice.MountReplaced, "mount", m.Source, "dir", m.Path)
+		return
+	}
+	fmt.Fprintf(out, "mount.ftfuse: %s\n", text)
+}
+
+// journal is for what the service manager's --repair says; by hand it is said on the terminal.
+func journal() *slog.Logger {
+	return slog.New(systemd.NewHandler(slog.LevelInfo, slog.NewTextHandler(os.Stderr, nil)))
 }
 
 // repairOne finds the one of a group that the sender takes.

@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"ftfuse/internal/attach"
+	"ftfuse/internal/notice"
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
@@ -49,7 +50,7 @@ func (s *server) greetAndKeep() error {
 		return err
 	}
 	if err := s.keep(in, out); err != nil {
-		s.log.Warn("the mount will not outlive this process", "error", err)
+		s.log.Warn("the mount will not outlive this process", notice.MountNotKept, "error", err)
 	}
 	return s.turns.prepare(s.fd, canResend(in))
 }

@@ -12,6 +12,7 @@ import (
 	"unsafe"
 
 	"ftfuse/internal/memo"
+	"ftfuse/internal/notice"
 	"ftfuse/internal/record"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -117,7 +118,7 @@ func (k *keeper) text(s string) {
 // end writes the row. When there is no room, this process goes on and the next one cannot. Called with mu held.
 func (k *keeper) end(kind byte) {
 	if err := k.memo.Append(kind, k.row); err != nil {
-		k.log.Error("the mount cannot be taken over any more", "error", err)
+		k.log.Error("the mount cannot be taken over any more", notice.MountNotKept, "error", err)
 		k.alive.Store(false)
 	}
 }

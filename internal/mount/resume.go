@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 
+	"ftfuse/internal/notice"
 	"ftfuse/internal/record"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -79,7 +80,7 @@ func (s *server) restore(k *Kept) error {
 	m.handles.restored()
 	s.endUnanswered(over)
 	s.closeLeftover()
-	s.log.Info("mount taken over", "files", len(k.handles), "nodes", len(m.tree.nodes), "unanswered", len(k.owed), "times", m.keeper.taken)
+	s.log.Info("mount taken over", notice.MountTakenOver, "files", len(k.handles), "nodes", len(m.tree.nodes), "unanswered", len(k.owed), "times", m.keeper.taken)
 	return nil
 }
 
@@ -121,7 +122,7 @@ func (s *server) restoreHandle(kept *keptHandle) error {
 		err = s.restoreCapture(h, kept)
 	}
 	if err != nil { // what the kernel does by itself goes on
-		s.log.Warn("an open file cannot be opened again", "path", string(kept.Path), "error", err)
+		s.log.Warn("an open file cannot be opened again", notice.FileLost, "path", string(kept.Path), "error", err)
 	}
 	if n.kind != kindDir {
 		n.open.count++

@@ -17,6 +17,7 @@ import (
 	"ftfuse/internal/control"
 	"ftfuse/internal/handover"
 	"ftfuse/internal/mount"
+	"ftfuse/internal/notice"
 	"ftfuse/internal/systemd"
 )
 
@@ -152,7 +153,7 @@ func (s *sender) readStored() []*stored {
 	var list []*stored
 	for _, st := range all {
 		if err := st.read(s.configured(st.name)); err != nil {
-			s.log.Error("mount cannot be taken over: it ends", "mount", st.name, "error", err)
+			s.log.Error("mount cannot be taken over: it ends", notice.MountLost, "mount", st.name, "error", err)
 			s.giveUp(st)
 			continue
 		}
@@ -199,7 +200,7 @@ func (s *sender) adoptMounts() error {
 		i := slices.IndexFunc(s.cfg.Mounts, func(c config.Mount) bool { return c.Name == st.name })
 		_, err := s.openMount(s.cfg.Mounts[i], &mount.Given{Fuse: st.fuse, Below: st.below, Kept: st.kept}, st.token)
 		if err != nil {
-			s.log.Error("mount cannot be taken over: it ends", "mount", st.name, "error", err)
+			s.log.Error("mount cannot be taken over: it ends", notice.MountLost, "mount", st.name, "error", err)
 			s.giveUp(st)
 			continue
 		}
@@ -267,7 +268,7 @@ func (s *sender) store(m *mounted, r handover.Request) {
 		err = errors.Join(err, systemd.Store(storeName(m.token, kind, m.name), f))
 	}
 	if err != nil {
-		s.log.Warn("the mount does not outlive this process", "mount", m.name, "error", err)
+		s.log.Warn("the mount does not outlive this process", notice.MountNotKept, "mount", m.name, "error", err)
 	}
 }
 
@@ -281,7 +282,7 @@ func (s *sender) serveGiven(ctx context.Context, m *mounted) {
 		return
 	}
 	if err != nil {
-		s.log.Error("mount ended", "mount", m.name, "error", err)
+		s.log.Error("mount ended", notice.MountEnded, "mount", m.name, "error", err)
 	} else {
 		s.log.Info("unmounted", "mount", m.name)
 	}

@@ -2,6 +2,7 @@ package notice_test
 
 import (
 	"bytes"
+	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -58,18 +59,25 @@ func inCode(t *testing.T) map[string]entry {
 	return all
 }
 
-// The code and the catalog have the same ids, each once, under the same names.
+// The code and the catalog have the same ids, each once, under the same names, and docs/operations.md lists them.
 func TestCatalogIsComplete(t *testing.T) {
 	text, err := os.ReadFile(catalog)
 	if err != nil {
 		t.Fatal(err)
 	}
 	explained := map[string]string{} // names by id
-	for _, m := range regexp.MustCompile(`(?m)^# (\w+)\n-- ([0-9a-f]{32})\nSubject: .+\nDefined-By: ftfuse\nSupport: .+\nDocumentation: .+\n\n\S`).FindAllSubmatch(text, -1) {
+	docs, err := os.ReadFile(root + "/docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range regexp.MustCompile(`(?m)^# (\w+)\n-- ([0-9a-f]{32})\nSubject: (.+)\nDefined-By: ftfuse\nSupport: .+\nDocumentation: .+\n\n\S`).FindAllSubmatch(text, -1) {
 		if explained[string(m[2])] != "" {
 			t.Errorf("%s is explained twice", m[2])
 		}
 		explained[string(m[2])] = string(m[1])
+		if row := fmt.Sprintf("\n| `%s` | %s |\n", m[1], m[3]); !bytes.Contains(docs, []byte(row)) {
+			t.Errorf("docs/operations.md has no row %q", row)
+		}
 	}
 	if n := bytes.Count(text, []byte("\n-- ")); n != len(explained) {
 		t.Errorf("%d entries of %d have a name, an id and all headers", len(explained), n)
@@ -156,4 +164,83 @@ func TestText(t *testing.T) {
 			t.Errorf("got %s, want %s in it", b.String(), want)
 		}
 	}
+}
+
+// withs are the attributes that loggers bring along, by package.
+var withs = map[string]string{"uplink": "target", "mount": "mount dir", "ingest": "peer", "output": "output"}
+
+// What the catalog quotes of a message, every message with that notice has.
+func TestCatalogQuotesWhatMessagesHave(t *testing.T) {
+	text, err := os.ReadFile(catalog)
+	if err != nil {
+		t.Fatal(err)
+	}
+	quotes := map[string][]string{} // keys by the name of the notice
+	for _, part := range strings.Split(string(text), "\n# ")[1:] {
+		name, _, _ := strings.Cut(part, "\n")
+		for _, m := range regexp.MustCompile(`@FTFUSE_(\w+)@`).FindAllStringSubmatch(part, -1) {
+			quotes[name] = append(quotes[name], strings.ToLower(m[1]))
+		}
+	}
+	calls := 0
+	eachCall(t, func(pkg, name, where string, has map[string]bool) {
+		calls++
+		for _, key := range quotes[name] {
+			if !has[key] && !strings.Contains(" "+withs[pkg]+" ", " "+key+" ") {
+				t.Errorf("%s: the catalog quotes %q of %s, which this message has not", where, key, name)
+			}
+		}
+	})
+	if calls < 40 {
+		t.Errorf("got %d messages with notices, want all", calls)
+	}
+}
+
+// eachCall calls f for every call of the program that has a notice among its arguments, with the texts in it.
+func eachCall(t *testing.T, f func(pkg, name, where string, has map[string]bool)) {
+	t.Helper()
+	code := inCode(t)
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		fset := token.NewFileSet()
+		file, err := parser.ParseFile(fset, path, nil, 0)
+		if err != nil {
+			return err
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			call, ok := n.(*ast.CallExpr)
+			if !ok {
+				return true
+			}
+			for _, a := range call.Args {
+				sel, ok := a.(*ast.SelectorExpr)
+				if !ok {
+					continue
+				}
+				if id, ok := sel.X.(*ast.Ident); ok && id.Name == "notice" {
+					f(filepath.Base(filepath.Dir(path)), code[sel.Sel.Name].name, fset.Position(call.Pos()).String(), texts(call))
+				}
+			}
+			return true
+		})
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func texts(call *ast.CallExpr) map[string]bool {
+	all := map[string]bool{}
+	ast.Inspect(call, func(n ast.Node) bool {
+		if lit, ok := n.(*ast.BasicLit); ok && lit.Kind == token.STRING {
+			if s, err := strconv.Unquote(lit.Value); err == nil {
+				all[s] = true
+			}
+		}
+		return true
+	})
+	return all
 }
