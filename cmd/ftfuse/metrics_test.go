@@ -56,11 +56,12 @@ outputs: [{name: in, base: %[1]s/in}]
 
 	s = startService(t, config(taken.Addr().String()), "receiver", "")
 	s.told("READY=1")
-	if log := s.log(); !strings.Contains(log, "no metrics: cannot listen for them") || !strings.Contains(log, "address already in use") {
-		t.Errorf("a taken address: the log says %s", log)
-	}
 	s.signal(syscall.SIGTERM)
 	if err := s.cmd.Wait(); err != nil {
 		t.Errorf("stop: %v: %s", err, s.log())
+	}
+	// The log is complete when the process has ended.
+	if log := s.log(); !strings.Contains(log, "no metrics: cannot listen for them") || !strings.Contains(log, "address already in use") {
+		t.Errorf("a taken address: the log says %s", log)
 	}
 }
