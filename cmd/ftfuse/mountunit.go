@@ -17,7 +17,13 @@ import (
 
 // mountOptions are those of the unit and of the line in fstab. _netdev: the mount needs no network, but orders itself
 // with remote file systems, after the sockets; with local ones it would have to come before them.
-const mountOptions = "nodev,nosuid,noexec,_netdev"
+func mountOptions(m *config.Mount) string {
+	const options = "nodev,nosuid,noexec,_netdev"
+	if m.AllowOther {
+		return options
+	}
+	return options + ",owner_only"
+}
 
 func newMountUnit(t *terminal) *cobra.Command {
 	var file, dir string
@@ -99,14 +105,14 @@ Options=%[6]s
 
 [Install]
 WantedBy=remote-fs.target
-`, m.Name, path, shellQuoted(unit), dir, unitQuoted("RequiresMountsFor="+path), mountOptions)
+`, m.Name, path, shellQuoted(unit), dir, unitQuoted("RequiresMountsFor="+path), mountOptions(m))
 }
 
 // fstabLine is a line of fstab(5), where blanks and the like are octal.
 func fstabLine(m *config.Mount) string {
 	path := strings.NewReplacer(`\`, `\134`, " ", `\040`, "#", `\043`).Replace(m.Path)
 	return fmt.Sprintf("%s %s fuse.ftfuse %s,nofail,x-systemd.requires=ftfuse-sender.socket,x-systemd.after=ftfuse-sender.service 0 0\n",
-		m.Name, path, mountOptions)
+		m.Name, path, mountOptions(m))
 }
 
 // shellQuoted quotes a word where a shell would take it for something else.

@@ -21,7 +21,7 @@ func TestMountUnitJudged(t *testing.T) {
 	dir := filepath.Join(root, "etc/systemd/system")
 	copyUnits(t, dir)
 	for _, path := range oddPaths {
-		m := &config.Mount{Name: "app", Path: path}
+		m := &config.Mount{Name: "app", Path: path, AllowOther: true}
 		unit, err := systemd.MountUnit(path)
 		if err != nil {
 			t.Fatal(err)
@@ -50,7 +50,7 @@ func TestMountUnitAdvice(t *testing.T) {
 		root := t.TempDir()
 		dir := filepath.Join(root, "etc/systemd/system")
 		copyUnits(t, dir)
-		text := mountUnit(&config.Mount{Name: "app", Path: path}, unit, dir)
+		text := mountUnit(&config.Mount{Name: "app", Path: path, AllowOther: true}, unit, dir)
 		_, advice, _ := strings.Cut(text, "should say ")
 		advice, _, ok := strings.Cut(advice, ".\n")
 		if !ok {
