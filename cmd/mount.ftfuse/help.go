@@ -33,6 +33,10 @@ var arguments = []struct{ name, text string }{
 	{"--help, --version", "what they say"},
 }
 
+const description = `Mounts the directory WHERE, which the sender serves as the mount WHAT of its
+sender.yaml. It returns when the mount is served; nothing is mounted if the
+sender refuses it.`
+
 // help prints what the manual page says at more length.
 func help(w io.Writer) error {
 	var b strings.Builder
@@ -40,9 +44,7 @@ func help(w io.Writer) error {
        mount.ftfuse WHAT WHERE [-fsnv] [-o OPTIONS] [-t TYPE]
        mount.ftfuse --repair [-v] [-o socket=PATH,timeout=TIME]
 
-Mounts the directory WHERE, which the sender serves as the mount WHAT of its
-sender.yaml. It returns when the mount is served; nothing is mounted if the
-sender refuses it.
+` + description + `
 
 arguments:
 `)

@@ -35,6 +35,8 @@ func (c *command) do(ctx context.Context, out io.Writer) error {
 	switch {
 	case c.help:
 		return help(out)
+	case c.manual:
+		return manual(out)
 	case c.version:
 		_, err := fmt.Fprintf(out, "mount.ftfuse %s (%s)\n", version, commit)
 		return err
@@ -56,7 +58,7 @@ func (c *command) do(ctx context.Context, out io.Writer) error {
 type command struct {
 	what, where                       string
 	options                           mountOptions
-	repair, help, version             bool
+	repair, help, manual, version     bool
 	checkOnly, ignoreUnknown, verbose bool
 }
 
@@ -72,6 +74,8 @@ func parse(args []string) (*command, error) {
 			c.repair = true
 		case arg == "--help", arg == "-h":
 			c.help = true
+		case arg == "--manual": // for the manual page, not for people
+			c.manual = true
 		case arg == "--version", arg == "-V":
 			c.version = true
 		case strings.HasPrefix(arg, "-") && arg != "-":
@@ -85,7 +89,7 @@ func parse(args []string) (*command, error) {
 			places = append(places, arg)
 		}
 	}
-	if c.help || c.version {
+	if c.help || c.manual || c.version {
 		return c, nil
 	}
 	switch {

@@ -41,13 +41,13 @@ func (m maker) all() error {
 	if err := os.MkdirAll(m.out, 0o755); err != nil {
 		return err
 	}
-	for _, program := range []struct{ name, section, group string }{
-		{"ftfuse", "1", "User Commands"},
-		{"mount.ftfuse", "8", "System Administration"},
+	for _, program := range []struct{ name, section, group, asked string }{
+		{"ftfuse", "1", "User Commands", "manual"},
+		{"mount.ftfuse", "8", "System Administration", "--manual"},
 	} {
-		text, err := exec.Command(filepath.Join(m.programs, program.name), "manual").Output()
+		text, err := exec.Command(filepath.Join(m.programs, program.name), program.asked).Output()
 		if err != nil {
-			return fmt.Errorf("%s manual: %w", program.name, err)
+			return fmt.Errorf("%s %s: %w", program.name, program.asked, err)
 		}
 		if err := m.write(program.name, program.section, program.group, string(text)); err != nil {
 			return err
