@@ -46,9 +46,16 @@ mount.ftfuse - mount a directory that the ftfuse sender serves
 	for _, e := range exitCodes {
 		define(&b, fmt.Sprint(e.code), e.text)
 	}
+	rest(&b)
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// rest writes what follows the tables.
+func rest(b *strings.Builder) {
 	b.WriteString("# FILES\n\n")
-	define(&b, defaultSocket, "where the sender takes mounts, from root only")
-	define(&b, "/etc/ftfuse/sender.yaml", "the sender's configuration, which says what may be mounted where")
+	define(b, defaultSocket, "where the sender takes mounts, from root only")
+	define(b, "/etc/ftfuse/sender.yaml", "the sender's configuration, which says what may be mounted where")
 	b.WriteString(`# EXAMPLES
 
 ` + "```" + `
@@ -65,8 +72,6 @@ log /var/log/ftfuse fuse.ftfuse nodev,nosuid,noexec,_netdev,nofail,x-systemd.req
 
 **ftfuse**(1), **ftfuse-sender.yaml**(5), **mount**(8), **systemd.mount**(5)
 `)
-	_, err := io.WriteString(w, b.String())
-	return err
 }
 
 func define(b *strings.Builder, term, text string) {
