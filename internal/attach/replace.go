@@ -3,6 +3,7 @@ package attach
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -48,20 +49,35 @@ func Below(path string) (string, int, error) {
 // resolve returns an absolute path without symbolic links. It does not look at an ftfuse mount that lies there: nobody
 // may answer.
 func resolve(path string) (string, error) {
-	abs, err := filepath.Abs(path)
+	path, err := filepath.Abs(path)
 	if err != nil {
 		return "", err
 	}
-	dir, err := filepath.EvalSymlinks(filepath.Dir(abs))
-	if err != nil {
-		return "", err
+	for range maxLinks {
+		dir, err := filepath.EvalSymlinks(filepath.Dir(path))
+		if err != nil {
+			return "", err
+		}
+		path = filepath.Join(dir, filepath.Base(path))
+		if top, err := topMount(path); err != nil || top != nil && top.FSType == FSType {
+			return path, err
+		}
+		to, err := os.Readlink(path)
+		switch {
+		case errors.Is(err, unix.EINVAL): // no link
+			return path, nil
+		case err != nil:
+			return "", err
+		case !filepath.IsAbs(to):
+			to = filepath.Join(dir, to)
+		}
+		path = to
 	}
-	real := filepath.Join(dir, filepath.Base(abs))
-	if top, err := topMount(real); err != nil || top != nil && top.FSType == FSType {
-		return real, err
-	}
-	return filepath.EvalSymlinks(real)
+	return "", unix.ELOOP
 }
+
+// maxLinks is how many symbolic links are followed, as by the kernel (path_resolution(7)).
+const maxLinks = 40
 
 // aliveAfter is how long a mount may be silent before it counts as one that is served, though badly.
 const aliveAfter = 2 * time.Second
