@@ -142,7 +142,10 @@ func (m *manager) cell(c *cell, stage string) {
 		m.killUnread(c, p.Process.Pid, ended)
 	}
 	what := fmt.Sprintf("%s, %s", c.name, stage)
-	s.until(what+": the sender dies", 20*time.Second, func() bool { return s.sender.ended() || len(ended) > 0 })
+	s.until(what+": the sender dies", 20*time.Second, func() bool {
+		_, armed := os.Stat(m.path("killpoint"))
+		return s.sender.ended() || len(ended) > 0 && armed == nil
+	})
 	if !s.sender.ended() {
 		t.Fatalf("%s: the request did not come: %v %s", what, <-ended, out.String())
 	}

@@ -32,6 +32,7 @@ type manager struct {
 	mu     sync.Mutex
 	stored map[string]*os.File
 	ready  int // READY=1 messages
+	heard  int // MARK=1 messages: our own
 }
 
 // manage has the sender run under a manager.
@@ -109,6 +110,8 @@ func (m *manager) said(lines []string, fds []int) {
 			}()
 		case "READY":
 			m.ready++
+		case "MARK":
+			m.heard++
 		}
 	}
 	for _, fd := range fds {
@@ -156,9 +159,31 @@ func (m *manager) command(program string, args ...string) *exec.Cmd {
 	return c
 }
 
+// listened waits until all is heard that a sender which has ended has said.
+func (m *manager) listened() {
+	t := m.s.t
+	t.Helper()
+	c, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: m.path("notify"), Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	heard := func() int {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		return m.heard
+	}
+	before := heard()
+	if _, err := c.Write([]byte("MARK=1")); err != nil {
+		t.Fatal(err)
+	}
+	m.s.until("the manager has listened", 10*time.Second, func() bool { return heard() > before })
+}
+
 // start starts the sender and waits until it is ready.
 func (m *manager) start() {
 	m.s.t.Helper()
+	m.listened()
 	before, _ := m.count()
 	m.s.sender = m.s.start("sender", m.s.write("sender.yaml", m.s.senderConfig()))
 	m.s.until("the sender is ready", 20*time.Second, func() bool {

@@ -207,7 +207,7 @@ func (d *daemon) Write(p []byte) (int, error) {
 	return d.text.Write(p)
 }
 
-// log returns the end of what the process has said.
+// log returns the end of what the process has said, or a data race if it found one.
 func (d *daemon) log() string {
 	if d == nil {
 		return "(not started)"
@@ -215,6 +215,9 @@ func (d *daemon) log() string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	b := d.text.Bytes()
+	if i := bytes.Index(b, []byte("DATA RACE")); i >= 0 {
+		return string(b[i:min(len(b), i+6000)])
+	}
 	return string(b[max(0, len(b)-6000):])
 }
 

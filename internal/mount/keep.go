@@ -478,4 +478,4 @@ func (k *keeper) quiet() {
 var errNoResend = fmt.Errorf("the kernel cannot send again what the process that died had read (Linux 6.9): %w", unix.ENOTRECOVERABLE)
 
 // canResend reports whether the kernel that sent this INIT knows FUSE_NOTIFY_RESEND.
-func canResend(in []byte) bool { return initIn(in).Flags64()&fuse.CAP_HAS_RESEND != 0 }
+func canResend(in []byte) bool { return !oldKernel && initIn(in).Flags64()&fuse.CAP_HAS_RESEND != 0 }

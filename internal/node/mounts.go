@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"slices"
 	"strings"
@@ -98,8 +99,9 @@ func (s *sender) openMount(c config.Mount, g *mount.Given, token string) (*mount
 
 // startMounts starts what serves the mounts.
 func (s *sender) startMounts(parts *stages) {
-	if s.given() {
-		parts.start("mounts", s.serveMounts)
+	if l := s.process.Inherited.Mounts; l != nil {
+		s.process.Inherited.Mounts = nil // Serve closes it
+		parts.start("mounts", func(ctx context.Context) error { return s.serveMounts(ctx, l) })
 		return
 	}
 	for _, m := range s.live() {
@@ -212,7 +214,7 @@ func (s *sender) adoptMounts() error {
 
 // serveMounts serves the mounts that live on and those that helpers hand over, until ctx ends. All are left as they are
 // then.
-func (s *sender) serveMounts(ctx context.Context) error {
+func (s *sender) serveMounts(ctx context.Context, l *net.UnixListener) error {
 	var all sync.WaitGroup
 	serve := func(m *mounted) {
 		all.Go(func() { s.serveGiven(ctx, m) })
@@ -221,8 +223,6 @@ func (s *sender) serveMounts(ctx context.Context) error {
 	for _, m := range s.live() {
 		serve(m)
 	}
-	l := s.process.Inherited.Mounts
-	s.process.Inherited.Mounts = nil
 	err := handover.Serve(ctx, l, func(_ context.Context, r handover.Request) error {
 		m, err := s.receive(r)
 		if err == nil {
