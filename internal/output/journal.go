@@ -7,7 +7,9 @@ import (
 	"math"
 	"slices"
 	"sync"
+	"time"
 
+	"ftfuse/internal/journald"
 	"ftfuse/internal/ledger"
 	"ftfuse/internal/pulse"
 	"ftfuse/internal/record"
@@ -32,7 +34,7 @@ type Journal struct {
 
 	// turn holds one token: who has it may use everything in this group.
 	turn   chan struct{}
-	conn   journalConn
+	conn   journald.Conn
 	make   *entryMaker
 	pulse  *pulse.Pulse
 	sent   map[record.Stream]sent // beyond the mark, for the next attempt
@@ -48,14 +50,14 @@ type sent struct {
 	entries int
 }
 
+// journalWait bounds one attempt to hand over an entry. journald that does not read lets its queue fill up.
+const journalWait = 5 * time.Second
+
 const allEntries = math.MaxInt
 
 // OpenJournal makes an output to the journal. It connects when there is something to send.
 func OpenJournal(o JournalOptions) *Journal {
-	if o.Socket == "" {
-		o.Socket = journalSocket
-	}
-	j := &Journal{o: o, turn: make(chan struct{}, 1), conn: journalConn{path: o.Socket, wait: journalWait, fd: -1}, make: newEntryMaker(o.Identifier),
+	j := &Journal{o: o, turn: make(chan struct{}, 1), conn: journald.Conn{Path: o.Socket, Wait: journalWait}, make: newEntryMaker(o.Identifier),
 		pulse: o.Pulses.Join("output " + o.Name), sent: map[record.Stream]sent{}, marks: map[record.Stream]record.Durable{}}
 	j.turn <- struct{}{}
 	return j
@@ -143,7 +145,7 @@ func (j *Journal) sendChunk(ctx context.Context, c *record.Chunk) error {
 			return nil
 		}
 		j.pulse.Beat()
-		if err := j.conn.send(ctx, entry); err != nil {
+		if err := j.conn.Send(ctx, entry); err != nil {
 			return err
 		}
 		s.entries = n
@@ -222,7 +224,7 @@ func (j *Journal) Close() error {
 	if !j.closed {
 		j.closed = true
 		j.o.Pulses.Leave(j.pulse)
-		j.conn.close()
+		j.conn.Close()
 	}
 	return nil
 }

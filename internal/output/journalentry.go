@@ -2,11 +2,10 @@ package output
 
 import (
 	"bytes"
-	"encoding/binary"
 	"fmt"
-	"strconv"
 	"time"
 
+	"ftfuse/internal/journald"
 	"ftfuse/internal/record"
 )
 
@@ -57,18 +56,18 @@ func (e *entryMaker) record(c *record.Chunk, rec []byte, off int, at int64) []by
 	if fileOf(c).Unit == record.Line {
 		text, whole = bytes.CutSuffix(rec, []byte{'\n'})
 	}
-	b := field(e.buf[:0], "MESSAGE", text)
-	b = field(b, "PRIORITY", infoPriority)
+	b := journald.Field(e.buf[:0], "MESSAGE", text)
+	b = journald.Field(b, "PRIORITY", infoPriority)
 	if !whole {
-		b = field(b, "FTFUSE_NO_LF", "1")
+		b = journald.Field(b, "FTFUSE_NO_LF", "1")
 	}
 	if off == 0 && c.Flags&record.Continues != 0 {
-		b = field(b, "FTFUSE_CONTINUES", "1")
+		b = journald.Field(b, "FTFUSE_CONTINUES", "1")
 	}
 	if last && c.Flags&record.Continued != 0 {
-		b = field(b, "FTFUSE_CONTINUED", "1")
+		b = journald.Field(b, "FTFUSE_CONTINUED", "1")
 	}
-	b = number(b, "FTFUSE_OFFSET", c.Offset+uint64(off))
+	b = journald.Number(b, "FTFUSE_OFFSET", c.Offset+uint64(off))
 	return e.finish(b, c, at)
 }
 
@@ -78,12 +77,12 @@ func (e *entryMaker) gap(c *record.Chunk) []byte {
 	if g.Bytes == 0 {
 		what = "an unknown number of bytes"
 	}
-	b := field(e.buf[:0], "MESSAGE", fmt.Sprintf("%s of %s will not come: %s", what, orUnknown(fileOf(c).Path), g.Reason))
-	b = field(b, "PRIORITY", warningPriority)
-	b = number(b, "FTFUSE_GAP_FIRST", g.First)
-	b = field(b, "FTFUSE_GAP_REASON", g.Reason.String())
-	b = number(b, "FTFUSE_GAP_BYTES", g.Bytes)
-	b = number(b, "FTFUSE_GAP_RECORDS", g.Records)
+	b := journald.Field(e.buf[:0], "MESSAGE", fmt.Sprintf("%s of %s will not come: %s", what, orUnknown(fileOf(c).Path), g.Reason))
+	b = journald.Field(b, "PRIORITY", warningPriority)
+	b = journald.Number(b, "FTFUSE_GAP_FIRST", g.First)
+	b = journald.Field(b, "FTFUSE_GAP_REASON", g.Reason.String())
+	b = journald.Number(b, "FTFUSE_GAP_BYTES", g.Bytes)
+	b = journald.Number(b, "FTFUSE_GAP_RECORDS", g.Records)
 	return e.finish(b, c, c.Time)
 }
 
@@ -96,12 +95,12 @@ func orUnknown(path string) string {
 
 func (e *entryMaker) finish(b []byte, c *record.Chunk, at int64) []byte {
 	var time [40]byte
-	b = field(b, "FTFUSE_TIME", e.clock.append(time[:0], at))
-	b = field(b, "FTFUSE_CLOCK", c.Clock.String())
-	b = number(b, "FTFUSE_SEQ", c.Seq)
-	b = number(b, "FTFUSE_HANDLE", c.Handle)
+	b = journald.Field(b, "FTFUSE_TIME", e.clock.append(time[:0], at))
+	b = journald.Field(b, "FTFUSE_CLOCK", c.Clock.String())
+	b = journald.Number(b, "FTFUSE_SEQ", c.Seq)
+	b = journald.Number(b, "FTFUSE_HANDLE", c.Handle)
 	if c.Flags&record.Below != 0 {
-		b = field(b, "FTFUSE_BELOW", "1")
+		b = journald.Field(b, "FTFUSE_BELOW", "1")
 	}
 	e.buf = append(b, e.tail...)
 	return e.buf
@@ -121,51 +120,26 @@ func (e *entryMaker) prepare(c *record.Chunk) {
 	if identifier == "" {
 		identifier = "ftfuse"
 	}
-	t := field(e.tail[:0], "SYSLOG_IDENTIFIER", identifier)
-	t = field(t, "FTFUSE_HOST", c.Source.Host)
-	t = some(t, "FTFUSE_MOUNT", f.Mount)
-	t = some(t, "FTFUSE_PATH", f.Path)
-	t = some(t, "FTFUSE_RULE", f.Rule)
+	t := journald.Field(e.tail[:0], "SYSLOG_IDENTIFIER", identifier)
+	t = journald.Field(t, "FTFUSE_HOST", c.Source.Host)
+	t = journald.Some(t, "FTFUSE_MOUNT", f.Mount)
+	t = journald.Some(t, "FTFUSE_PATH", f.Path)
+	t = journald.Some(t, "FTFUSE_RULE", f.Rule)
 	if w := c.Writer; w != nil {
-		t = field(t, "FTFUSE_WRITER", w.Kind.String())
+		t = journald.Field(t, "FTFUSE_WRITER", w.Kind.String())
 		if w.Kind != record.Unknown {
-			t = number(t, "FTFUSE_WRITER_PID", uint64(w.PID))
-			t = number(t, "FTFUSE_WRITER_TID", uint64(w.TID))
-			t = number(t, "FTFUSE_WRITER_UID", uint64(w.UID))
-			t = number(t, "FTFUSE_WRITER_GID", uint64(w.GID))
-			t = number(t, "FTFUSE_WRITER_START", w.Start)
-			t = some(t, "FTFUSE_WRITER_COMM", w.Comm)
-			t = some(t, "FTFUSE_WRITER_EXE", w.Exe)
-			t = some(t, "FTFUSE_WRITER_UNIT", w.Unit)
-			t = some(t, "FTFUSE_WRITER_CONTAINER", w.Container)
+			t = journald.Number(t, "FTFUSE_WRITER_PID", uint64(w.PID))
+			t = journald.Number(t, "FTFUSE_WRITER_TID", uint64(w.TID))
+			t = journald.Number(t, "FTFUSE_WRITER_UID", uint64(w.UID))
+			t = journald.Number(t, "FTFUSE_WRITER_GID", uint64(w.GID))
+			t = journald.Number(t, "FTFUSE_WRITER_START", w.Start)
+			t = journald.Some(t, "FTFUSE_WRITER_COMM", w.Comm)
+			t = journald.Some(t, "FTFUSE_WRITER_EXE", w.Exe)
+			t = journald.Some(t, "FTFUSE_WRITER_UNIT", w.Unit)
+			t = journald.Some(t, "FTFUSE_WRITER_CONTAINER", w.Container)
 		}
 	}
-	t = field(t, "FTFUSE_SENDER", c.Source.Sender.String())
-	t = number(t, "FTFUSE_EPOCH", c.Source.Epoch)
-	e.tail = some(t, "FTFUSE_BOOT_ID", c.Source.BootID)
-}
-
-// field appends one field: KEY=value in a line, or where the value has an LF, KEY, its length and the bytes as they are
-// (https://systemd.io/JOURNAL_NATIVE_PROTOCOL/). journald takes any bytes in both.
-func field[T string | []byte](b []byte, key string, value T) []byte {
-	b = append(b, key...)
-	if bytes.IndexByte([]byte(value), '\n') < 0 {
-		b = append(b, '=')
-		return append(append(b, value...), '\n')
-	}
-	b = append(b, '\n')
-	b = binary.LittleEndian.AppendUint64(b, uint64(len(value)))
-	return append(append(b, value...), '\n')
-}
-
-func some(b []byte, key, value string) []byte {
-	if value == "" {
-		return b
-	}
-	return field(b, key, value)
-}
-
-func number(b []byte, key string, v uint64) []byte {
-	b = append(append(b, key...), '=')
-	return append(strconv.AppendUint(b, v, 10), '\n')
+	t = journald.Field(t, "FTFUSE_SENDER", c.Source.Sender.String())
+	t = journald.Number(t, "FTFUSE_EPOCH", c.Source.Epoch)
+	e.tail = journald.Some(t, "FTFUSE_BOOT_ID", c.Source.BootID)
 }

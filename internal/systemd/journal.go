@@ -29,7 +29,7 @@ type Handler struct {
 
 // NewHandler returns a Handler for records of at least that level. fallback gets those that cannot be sent.
 func NewHandler(level slog.Leveler, fallback slog.Handler) *Handler {
-	return &Handler{level: level, send: journal.Send, fallback: fallback}
+	return &Handler{level: level, send: newSender("").send, fallback: fallback}
 }
 
 // identified is an attribute's value that says which message this is, for `journalctl -x`.
