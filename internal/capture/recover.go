@@ -39,7 +39,7 @@ func (c *Capture) Recover(from Recovery) error {
 		used = max(used, id)
 	}
 	for _, id := range from.Running {
-		c.running[id] = &running{written: map[uint64]int{}}
+		c.running[id] = &running{}
 		used = max(used, id)
 	}
 	if err := c.claimRun(used); err != nil {

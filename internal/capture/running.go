@@ -9,17 +9,31 @@ import (
 
 // running is what the log of earlier processes tells of a write capture whose handle lives on.
 type running struct {
-	end     uint64         // stream offset behind the last write
-	written map[uint64]int // unique of a FUSE request -> bytes
-	adopted bool           // under Capture.runMu
+	end     uint64    // stream offset behind the last write
+	last    []written // writes, oldest first
+	adopted bool      // under Capture.runMu
 }
+
+// written is a write with the number of the FUSE request that it was done for.
+type written struct {
+	unique uint64
+	n      int
+}
+
+// lastWrites is how many of a handle's writes are kept: one that is unanswered is among them, because the kernel lets
+// the writes of one open wait for each other, but for the parts of one write.
+const lastWrites = 64
 
 // row notes a row. Before Run, after which nobody changes what is noted.
 func (r *running) row(w row) {
-	if w.kind == rowWrite {
-		r.end = max(r.end, w.stream+uint64(w.length))
-		r.written[w.unique] = int(w.length)
+	if w.kind != rowWrite {
+		return
 	}
+	r.end = max(r.end, w.stream+uint64(w.length))
+	if len(r.last) == lastWrites {
+		r.last = slices.Delete(r.last, 0, 1)
+	}
+	r.last = append(r.last, written{w.unique, int(w.length)})
 }
 
 // lives reports whether somebody has gone on with a write capture of an earlier process.
@@ -80,8 +94,11 @@ func (l *Log) Written(unique uint64) (int, bool) {
 	if l.before == nil {
 		return 0, false
 	}
-	n, ok := l.before.written[unique]
-	return n, ok
+	i := slices.IndexFunc(l.before.last, func(w written) bool { return w.unique == unique })
+	if i < 0 {
+		return 0, false
+	}
+	return l.before.last[i].n, true
 }
 
 // unanswered is a write whose answer the kernel may not have. Should the process end now, the kernel asks again, and the

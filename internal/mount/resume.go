@@ -73,8 +73,8 @@ func (s *server) restore(k *Kept) error {
 	}
 	m.handles.given = k.given
 	for _, h := range k.handles {
-		if err := s.restoreHandle(h); err != nil {
-			return err
+		if err := s.restoreHandle(h); err != nil { // its calls get EBADF; all others go on
+			s.log.Error("an open file is lost", "path", string(h.Path), "error", err)
 		}
 	}
 	m.handles.restored()
@@ -192,9 +192,11 @@ func (s *server) closeLeftover() {
 	if err != nil {
 		return
 	}
-	const most = 64 // more than there are readers
-	for id := max(s.keeper.last, next-most) + 1; id <= next; id++ {
-		s.pass.unregister(id)
+	const most = 64 // far more than readers can have registered and not noted
+	for id := max(0, min(s.keeper.last, next)-most) + 1; id <= next; id++ {
+		if !s.backed(id) {
+			s.pass.unregister(id)
+		}
 	}
 	s.keeper.last = next
 }
