@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -322,7 +323,7 @@ func (s *sender) mountStatus() []control.MountStatus {
 	served := map[string]bool{}
 	for _, m := range s.live() {
 		served[m.name] = true
-		ms := control.MountStatus{Name: m.name, Path: m.m.Dir(), State: s.stateOf(m.name)}
+		ms := control.MountStatus{Name: m.name, Path: m.m.Dir(), State: cmp.Or(s.stateOf(m.name), "starting")}
 		x := m.m.Stats()
 		ms.Requests, ms.Writes, ms.Panics, ms.Handles, ms.Nodes, ms.Files = x.Requests, x.Writes, x.Panics, x.Handles, x.Nodes, x.Files
 		ms.TakeOvers = x.Taken
