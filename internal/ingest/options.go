@@ -20,7 +20,7 @@ const (
 type Options struct {
 	Output Output
 	Logger *slog.Logger // [slog.Default()]
-	Pulses *pulse.Group // each connection has one, and is at work while the output has its chunks
+	Pulses *pulse.Group // each connection has one, and is at work while it asks the output for marks
 
 	Connections int   // at once, of all listeners and peers [512]
 	PerAddress  int   // at once from one address, or IPv6 /64 [128]

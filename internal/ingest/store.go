@@ -100,12 +100,12 @@ func (c *conn) put(chunks []record.Chunk) error {
 	pause := c.s.o.RetryMin
 	var known drops
 	for {
+		c.pulse.Begin() // the output asks its ledger
 		chunks = c.fresh(chunks, &known)
+		c.pulse.End()
 		var err error
-		if len(chunks) > 0 {
-			c.pulse.Begin()
+		if len(chunks) > 0 { // many peers wait for their turn here, at an output that has a pulse of its own
 			err = c.s.o.Output.Put(c.storing, chunks)
-			c.pulse.End()
 		}
 		if err == nil {
 			c.stored(chunks, known)
