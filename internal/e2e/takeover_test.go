@@ -216,6 +216,26 @@ func TestStoreLost(t *testing.T) {
 	s.neverBelow()
 }
 
+// A mount is unmounted and mounted again while the sender runs: nothing of the earlier ones stays, and the last one
+// stops in order too.
+func TestMountedAgain(t *testing.T) {
+	t.Parallel()
+	s, m := startManaged(t, "")
+	for i := range 4 {
+		if i > 0 {
+			m.mount()
+		}
+		s.sh(fmt.Sprintf("echo %d >> again.log", i))
+		s.expect("again.log", "0\n1\n2\n3\n"[:2*(i+1)])
+		if err := unix.Unmount(s.mnt, 0); err != nil {
+			t.Fatal(err)
+		}
+		s.until("the descriptors leave the store", 10*time.Second, func() bool { _, stored := m.count(); return stored == 0 })
+	}
+	m.mount()
+	s.sender.stop(t)
+}
+
 // neverBelow expects that no line was written into the directory that the mount hides.
 func (s *site) neverBelow() {
 	s.t.Helper()

@@ -224,7 +224,12 @@ func (s *sender) ready(mount string) func() {
 	var once sync.Once
 	return func() {
 		s.setState(mount, "serving")
-		once.Do(func() { s.served <- struct{}{} })
+		once.Do(func() {
+			select {
+			case s.served <- struct{}{}:
+			default: // a mount that was handed over: nobody counts those, and there may be more of them than names
+			}
+		})
 	}
 }
 
