@@ -35,7 +35,7 @@ func (q *Queue) Run(ctx context.Context) error {
 				continue
 			}
 			work.Begin()
-			err := q.ExpireNow()
+			err := q.expire(work.Beat)
 			work.End()
 			if err != nil {
 				q.log.Warn("queue: cannot drop what has expired", "error", err)
@@ -59,7 +59,10 @@ func (q *Queue) commitDirt(again *time.Timer) {
 }
 
 // ExpireNow drops, for each cursor, the oldest data that it has not handed out, as long as it has expired.
-func (q *Queue) ExpireNow() error {
+func (q *Queue) ExpireNow() error { return q.expire(func() {}) }
+
+// expire calls step between two entries that it drops.
+func (q *Queue) expire(step func()) error {
 	q.mu.Lock()
 	cursors := make([]*Cursor, 0, len(q.cursors))
 	for _, c := range q.cursors {
@@ -68,6 +71,7 @@ func (q *Queue) ExpireNow() error {
 	q.mu.Unlock()
 	for _, c := range cursors {
 		for more := true; more; {
+			step()
 			q.mu.Lock()
 			from := max(c.handed, c.rec.Acked) + 1
 			for g, ok := c.rec.gapOver(from); ok; g, ok = c.rec.gapOver(from) {
