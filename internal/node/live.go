@@ -53,7 +53,11 @@ var notices = map[string]slog.Attr{
 func sayTurns(log *slog.Logger, before, now []control.Reason) {
 	for _, r := range now {
 		if !among(before, r) {
-			log.Error(r.Text, notices[r.Code], "subject", r.Subject)
+			level := slog.LevelError
+			if r.Code == control.QueueFilling || r.Code == control.MountNotServed { // nothing is lost yet; an operator may want it so
+				level = slog.LevelWarn
+			}
+			log.Log(context.Background(), level, r.Text, notices[r.Code], "subject", r.Subject)
 		}
 	}
 	for _, r := range before {
