@@ -25,25 +25,57 @@ func (c *command) mount(ctx context.Context) (said string, err error) {
 		}
 		return "flags changed", attach.Remount(c.where, c.options.flags)
 	}
-	dir, below, err := c.open()
-	if err != nil {
-		return "", err
-	}
-	defer below.Close()
 	if c.checkOnly {
-		return "checked only", nil
+		_, below, err := open(c.where)
+		if err != nil {
+			return "", err
+		}
+		return "checked only", below.Close()
 	}
-	return c.what + " is served at " + dir, handOver(ctx, c.what, dir, below, &c.options)
+	dir, err := handOver(ctx, c.what, c.where, &c.options)
+	return c.what + " is served at " + dir, err
 }
 
-// open opens the directory that the mount will hide.
-func (c *command) open() (dir string, below *os.File, err error) {
-	dir, fd, err := attach.Below(c.where)
+// open opens the directory that a mount will hide.
+func open(where string) (dir string, below *os.File, err error) {
+	dir, fd, err := attach.Below(where)
 	if err != nil {
-		return "", nil, noPlace{err, c.where}
+		return "", nil, noPlace{err, where}
 	}
 	return dir, os.NewFile(uintptr(fd), dir), nil
 }
+
+// openLocked opens it for one helper at a time: two that both saw no mount would attach one on top of the other. The
+// lock ends when it is closed.
+func openLocked(ctx context.Context, where string) (dir string, below, lock *os.File, err error) {
+	dir, lock, err = open(where)
+	if err != nil {
+		return "", nil, nil, err
+	}
+	for {
+		err = unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err != unix.EWOULDBLOCK {
+			break
+		}
+		select {
+		case <-time.After(lockPause):
+		case <-ctx.Done():
+			lock.Close()
+			return "", nil, nil, fmt.Errorf("mount on %s: another mount.ftfuse has been at it since: %w", dir, handover.ErrNoAnswer)
+		}
+	}
+	if err == nil { // what the one before has mounted is seen by this
+		dir, below, err = open(where)
+	}
+	if err != nil {
+		lock.Close()
+		return "", nil, nil, err
+	}
+	return dir, below, lock, nil
+}
+
+// lockPause is how often a helper looks whether the one before it has ended.
+const lockPause = 20 * time.Millisecond
 
 // attempts is how often a sender is asked that ends meanwhile, and pause how long it gets to come back.
 const (
@@ -51,19 +83,25 @@ const (
 	pause    = 300 * time.Millisecond
 )
 
-// handOver has a new mount served by the sender and attaches it.
-func handOver(ctx context.Context, name, dir string, below *os.File, o *mountOptions) error {
+// handOver has a new mount served by the sender and attaches it. It returns the directory without symbolic links.
+func handOver(ctx context.Context, name, where string, o *mountOptions) (dir string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, o.timeout)
 	defer cancel()
+	dir, below, lock, err := openLocked(ctx, where)
+	if err != nil {
+		return "", err
+	}
+	defer lock.Close()
+	defer below.Close()
 	for n := 1; ; n++ {
 		err := handOverOnce(ctx, name, dir, below, o)
 		if !errors.Is(err, handover.ErrEnded) || n == attempts {
-			return err
+			return dir, err
 		}
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
-			return err
+			return dir, err
 		}
 	}
 }

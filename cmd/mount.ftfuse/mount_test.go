@@ -189,6 +189,32 @@ func TestNoAnswerInTime(t *testing.T) {
 	s.helper("app", app, "-o", "timeout=50ms,socket="+s.socket).want(exitFailed, "no answer in time", "hint: `systemctl status ftfuse-sender`")
 }
 
+// Of helpers that come at once one mounts, and the others see it.
+func TestHelpersAtOnce(t *testing.T) {
+	s, app := newSender(t)
+	var all []*process
+	for range 6 {
+		all = append(all, start(t, "/proc/self/exe", "app", app, "-o", "socket="+s.socket))
+	}
+	served := 0
+	for _, p := range all {
+		r := p.wait()
+		if r.code == exitOK {
+			served++
+			continue
+		}
+		r.want(exitFailed, "it is an ftfuse mount already")
+	}
+	if n := len(mountsAt(t, app)); served != 1 || n != 1 {
+		t.Errorf("%d helpers mounted, %d mounts are there, want one", served, n)
+	}
+	lock, err := os.Open(filepath.Dir(app))
+	must(t, err)
+	defer lock.Close()
+	must(t, unix.Flock(int(lock.Fd()), unix.LOCK_EX))
+	s.helper("app", filepath.Dir(app), "-o", "timeout=50ms,socket="+s.socket).want(exitFailed, "another mount.ftfuse has been at it since")
+}
+
 // A sender that is killed while it takes the mount is asked again.
 func TestSenderRestarts(t *testing.T) {
 	s, app := newSender(t)

@@ -80,12 +80,8 @@ func (c *command) repairOne(ctx context.Context, group []attach.Mount) (served a
 		if m.Root != "/" {
 			continue
 		}
-		dir, below, err := (&command{where: m.Path}).open()
-		if err == nil {
-			o := optionsOf(&m, c.options)
-			err = handOver(ctx, m.Source, dir, below, &o)
-			below.Close()
-		}
+		o := optionsOf(&m, c.options)
+		_, err := handOver(ctx, m.Source, m.Path, &o)
 		if err == nil {
 			return m, nil
 		}
