@@ -33,3 +33,18 @@ func TestParseMount(t *testing.T) {
 		}
 	}
 }
+
+func FuzzParseMount(f *testing.F) {
+	f.Add(`36 35 0:52 / /a\040b rw,nosuid shared:1 master:2 - fuse.ftfuse app rw,user_id=0,allow_other`)
+	f.Add(`22 1 0:9 /sub /x\134 ro - tmpfs  rw`)
+	f.Add("1 2 0:3 / / - ext4 a b")
+	f.Fuzz(func(t *testing.T, line string) {
+		m, ok := parseMount(line)
+		switch {
+		case ok && (m.Path == "" || m.FSType == "" || len(m.Options) == 0 || len(m.Super) == 0):
+			t.Errorf("%q: got a mount that lacks something: %+v", line, m)
+		case !ok && (m.Path != "" || m.FSType != "" || m.Options != nil):
+			t.Errorf("%q: got %+v of a line that is none", line, m)
+		}
+	})
+}

@@ -256,3 +256,43 @@ func TestMatch(t *testing.T) {
 	ok(t, Match(Request{Name: "app", Dir: "/x", OwnerOnly: true}, closed, "sender.yaml"))
 	contains(t, "none", Match(Request{Name: "app"}, nil, "sender.yaml"), "nor any other")
 }
+
+// What a helper sends is not believed: without descriptors nothing is a request, and names are names.
+func FuzzRequest(f *testing.F) {
+	f.Add([]byte(`{"name":"app","dir":"/var/log/app","options":["rw"],"owner_only":true}`))
+	f.Add([]byte(`{"name":"","dir":"../x"}`))
+	f.Add([]byte(`[{}]`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var r Request
+		err := checkRequest(&r, b, nil)
+		if err == nil {
+			t.Errorf("%q: got %+v without descriptors", b, r)
+		}
+		if strings.HasSuffix(err.Error(), "want /dev/fuse and the directory below") && (r.Name == "" || !strings.HasPrefix(r.Dir, "/") || strings.Contains(r.Dir, "/../")) {
+			t.Errorf("%q: got as far as descriptors with %+v", b, r)
+		}
+		if r.Fuse != nil || r.Below != nil {
+			t.Errorf("%q: got files", b)
+		}
+	})
+}
+
+// So is what a sender sends to the broker, and what the broker answers.
+func FuzzBroker(f *testing.F) {
+	f.Add(encode(opOpen, 0))
+	f.Add(encode(opClose, 7))
+	f.Add([]byte("x"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if _, err := broker(b, nil, 0); err == nil {
+			t.Errorf("%q: done without descriptors", b)
+		}
+		if _, err := broker(b, []int{0}, 0); err == nil {
+			t.Errorf("%q: done on standard input", b)
+		}
+		if len(b) >= answerSize {
+			if x, y := decode(b); string(encode(x, y)) != string(b[:answerSize]) {
+				t.Errorf("%q: read as %d, %d", b, x, y)
+			}
+		}
+	})
+}
