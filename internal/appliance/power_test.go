@@ -1,7 +1,7 @@
 package appliance
 
 import (
-	"context"
+	"fmt"
 	"os"
 	"testing"
 	"time"
@@ -82,7 +82,7 @@ func (m *machine) cut() {
 func (m *machine) end() {
 	if !m.off() {
 		if m.t.Failed() {
-			out, _ := m.try("journalctl --no-hostname -o short-monotonic -n 150; systemctl --failed --no-legend; findmnt -t fuse.ftfuse")
+			out, _ := m.try("journalctl -q --no-hostname --cursor-file=/var/tmp/journal.cursor | tail -n 150; systemctl --failed --no-legend; findmnt -t fuse.ftfuse")
 			m.t.Logf("%s: journal:\n%s", m.name, out)
 		}
 		unix.Kill(m.leader, unix.SIGKILL)
@@ -106,24 +106,32 @@ func (m *machine) end() {
 	}
 }
 
-// until polls for what happens in other processes. The limit only ends a test that hangs.
+// until polls for what happens in other processes, and returns what the command prints when it succeeds.
 func (m *machine) until(what, command string) string {
 	m.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), limit)
-	defer cancel()
-	for {
-		out, err := m.try(command)
-		if err == nil {
-			return out
+	var out string
+	eventually(m.t, m.name+": "+what, func() (err error) {
+		if out, err = m.try(command); err != nil {
+			err = fmt.Errorf("%s: %w: %s", command, err, out)
 		}
-		select {
-		case <-ctx.Done():
-			m.t.Fatalf("%s: %s: not within %v: %s: %v\n%s", m.name, what, limit, command, err, out)
-		case <-time.After(50 * time.Millisecond):
+		return err
+	})
+	return out
+}
+
+// eventually polls until nothing is wrong any more. The limit only ends a test that hangs.
+func eventually(t *testing.T, what string, wrong func() error) {
+	t.Helper()
+	end := time.Now().Add(limit)
+	for err := wrong(); err != nil; err = wrong() {
+		if time.Now().After(end) {
+			t.Fatalf("%s: not within %v: %v", what, limit, err)
 		}
+		time.Sleep(50 * time.Millisecond)
 	}
 }
 
+// each runs a test on every release, at once.
 func each(t *testing.T, f func(t *testing.T, release string)) {
 	for _, release := range []string{"bookworm", "trixie"} {
 		t.Run(release, func(t *testing.T) {

@@ -19,8 +19,9 @@ func live(ctx context.Context, log *slog.Logger, status func() control.Status) e
 	tick := time.NewTicker(liveEvery)
 	defer tick.Stop()
 	var before control.Status
+	var told []control.Reason
 	said := ""
-	for {
+	for first := true; ; first = false {
 		now := status()
 		if line := now.Line(before); line != said {
 			said = line
@@ -28,7 +29,10 @@ func live(ctx context.Context, log *slog.Logger, status func() control.Status) e
 				log.Warn(err.Error())
 			}
 		}
-		sayTurns(log, before.Unhealthy, now.Unhealthy)
+		if !first { // mounts are handed over only when the sender serves
+			sayTurns(log, told, now.Unhealthy)
+			told = now.Unhealthy
+		}
 		before = now
 		select {
 		case <-ctx.Done():
