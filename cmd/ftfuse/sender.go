@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -34,7 +35,7 @@ Nothing that was captured is lost either way: it stays queued on disk.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			cfg, report, err := loadSender(t, file)
 			if err != nil {
-				return err
+				return keepMounts(t, err)
 			}
 			log := t.logger(cfg.Log)
 			logStart(log, "sender", report)
@@ -49,6 +50,26 @@ Nothing that was captured is lost either way: it stays queued on disk.`,
 	}
 	configFlag(c, &file, config.RoleSender)
 	return c
+}
+
+// mendTime is how long a sender with mistakes in its configuration lives on when mounts wait for it.
+const mendTime = 5 * time.Second
+
+// keepMounts makes of a mistake in the configuration one that a restart may mend, if the service manager keeps mounts for
+// us: it would drop them with a service that it does not start again. Programs wait until the mistake is gone.
+func keepMounts(t *terminal, err error) error {
+	given, e := systemd.Take()
+	if e != nil || len(given.Stored()) == 0 {
+		return err
+	}
+	given.Close()
+	t.fail(err)
+	select { // not ten times a second
+	case <-time.After(mendTime):
+	case <-t.signals:
+	}
+	return exitError{errors.New("mounts wait for a configuration without mistakes"), exitFailed,
+		"correct it: the next attempt comes by itself; `ftfuse check` says what is wrong"}
 }
 
 // mountHinted adds to an error what to do about a directory that does not exist.

@@ -236,6 +236,29 @@ func TestMountedAgain(t *testing.T) {
 	s.sender.stop(t)
 }
 
+// A mistake in the configuration costs time and no mount.
+func TestTakeOverAfterMistake(t *testing.T) {
+	t.Parallel()
+	s, m := startManaged(t, "")
+	l := s.loads(time.Millisecond, false)
+	time.Sleep(100 * time.Millisecond)
+	s.sender.stop(t)
+	s.sender = s.start("sender", s.write("sender.yaml", "mounts: 5\n"))
+	s.until("the mistake is named", 10*time.Second, func() bool { return strings.Contains(s.sender.log(), "sender.yaml:1: mounts") })
+	s.sender.cmd.Process.Signal(unix.SIGTERM)
+	<-s.sender.done
+	if code := s.sender.cmd.ProcessState.ExitCode(); code != 1 { // 78 would end the service, and the mounts
+		t.Errorf("ended with %d, want 1: %s", code, s.sender.log())
+	}
+	m.start()
+	s.settle(l)
+	for _, w := range l {
+		if len(w.failed)+len(w.other) > 0 {
+			t.Errorf("writer %s saw errors: %v %v", w.id, w.failed, w.other)
+		}
+	}
+}
+
 // neverBelow expects that no line was written into the directory that the mount hides.
 func (s *site) neverBelow() {
 	s.t.Helper()
