@@ -75,9 +75,9 @@ func (w *writer) line(n, pad int) {
 	}
 	text := fmt.Sprintf("%s %d %s\n", w.id, n, strings.Repeat("x", pad))
 	got, err := syscall.Write(w.fd, []byte(text))
-	for err == nil && got < len(text) { // a full disk takes what fits; programs write the rest when they can
+	for tries := 0; err == nil && got < len(text); tries++ { // a full disk takes what fits; programs write the rest when they can
 		var more int
-		if more, err = syscall.Write(w.fd, []byte(text[got:])); err == syscall.ENOSPC && !w.stopped() {
+		if more, err = syscall.Write(w.fd, []byte(text[got:])); err == syscall.ENOSPC && tries < 60000 { // also when it is to stop
 			time.Sleep(time.Millisecond)
 			err = nil
 			continue
@@ -90,15 +90,6 @@ func (w *writer) line(n, pad int) {
 	}
 	fmt.Fprintf(w.out, "no %d %v\n", n, err)
 	w.close()
-}
-
-func (w *writer) stopped() bool {
-	select {
-	case <-w.stop:
-		return true
-	default:
-		return false
-	}
 }
 
 func (w *writer) open(n int) bool {
