@@ -3,6 +3,8 @@ package appliance
 import (
 	"fmt"
 	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -51,7 +53,7 @@ func (m *machine) ends(status int) {
 	select {
 	case <-m.done:
 	case <-time.After(stopping):
-		m.t.Fatalf("%s: not off within %v\n%s", m.name, stopping, m.console.text())
+		m.t.Fatalf("%s: not off within %v\n%s\n%s", m.name, stopping, m.console.text(), stuck())
 	}
 	if got := m.nspawn.ProcessState.ExitCode(); got != status {
 		m.t.Fatalf("%s: systemd-nspawn ended with %d, want %d\n%s", m.name, got, status, m.console.text())
@@ -86,11 +88,11 @@ func (m *machine) end() {
 			m.t.Logf("%s: journal:\n%s", m.name, out)
 		}
 		unix.Kill(m.leader, unix.SIGKILL)
+		m.nspawn.Process.Kill() // which may wait for more than that, when packages have come and gone
 		select {
 		case <-m.done:
 		case <-time.After(stopping):
-			m.t.Errorf("%s: does not end", m.name)
-			m.nspawn.Process.Kill()
+			m.t.Errorf("%s: does not end\n%s", m.name, stuck())
 		}
 	}
 	if m.heard != nil {
@@ -104,6 +106,21 @@ func (m *machine) end() {
 	if err := os.RemoveAll(m.dir); err != nil {
 		m.t.Error(err)
 	}
+}
+
+// stuck tells where in the kernel those processes are that neither sleep nor run.
+func stuck() string {
+	var b strings.Builder
+	tasks, _ := filepath.Glob("/proc/[0-9]*/task/[0-9]*")
+	for _, dir := range tasks {
+		stat, err := os.ReadFile(dir + "/stat")
+		_, state, found := strings.Cut(string(stat), ") ")
+		if err == nil && found && strings.ContainsAny(state[:1], "DZX") {
+			stack, _ := os.ReadFile(dir + "/stack")
+			fmt.Fprintf(&b, "%s%s\n", stat, stack)
+		}
+	}
+	return b.String()
 }
 
 // until polls for what happens in other processes, and returns what the command prints when it succeeds.
