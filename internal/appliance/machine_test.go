@@ -28,7 +28,9 @@ type machine struct {
 	dir     string // holds disk, the overlay; var, which is no overlay, since passthrough wants a plain file system
 	group   string
 	network *os.File
-	heard   *net.UnixConn // what systemd-nspawn says about the boot
+	heard   *net.UnixConn  // what systemd-nspawn says about the boot
+	reading sync.WaitGroup // of heard
+	up      chan int       // the PID 1 of each boot, when it is done
 	nspawn  *exec.Cmd
 	leader  int           // PID 1 of the machine, as this process sees it
 	done    chan struct{} // closed when systemd-nspawn has ended
@@ -90,6 +92,8 @@ func (m *machine) make(root string, n int) error {
 	if m.heard, err = net.ListenUnixgram("unixgram", &net.UnixAddr{Name: m.dir + "/notify", Net: "unixgram"}); err != nil {
 		return err
 	}
+	m.up = make(chan int, 100) // boots of one test
+	m.reading.Go(m.listen)
 	if m.network, err = newNetwork(); err != nil {
 		return err
 	}
@@ -126,33 +130,36 @@ func (m *machine) start() {
 // booted waits for the end of a boot, and wants all of its units to have started.
 func (m *machine) booted() {
 	m.t.Helper()
-	if err := m.listen(60 * time.Second); err != nil {
-		m.t.Fatalf("machine %s: %v\n%s", m.name, err, m.console.text())
+	select {
+	case m.leader = <-m.up:
+	case <-m.done:
+		m.t.Fatalf("machine %s: did not boot\n%s", m.name, m.console.text())
+	case <-time.After(limit):
+		m.t.Fatalf("machine %s: did not boot within %v\n%s", m.name, limit, m.console.text())
 	}
 	if state, err := m.try("systemctl is-system-running --wait"); err != nil {
 		m.t.Fatalf("machine %s: booted %s\n%s", m.name, state, m.run("systemctl --failed; journalctl -b -p warning"))
 	}
 }
 
-// listen reads what systemd-nspawn says until the machine is up, with a new PID 1.
-func (m *machine) listen(limit time.Duration) error {
-	old := m.leader
-	m.heard.SetReadDeadline(time.Now().Add(limit))
+// listen reads what systemd-nspawn says until the socket is closed, and tells of each boot its PID 1. It reads all the
+// time: systemd-nspawn and the machine's systemd wait for whoever does not.
+func (m *machine) listen() {
 	b := make([]byte, 4096)
+	leader, told := 0, 0
 	for {
 		n, err := m.heard.Read(b)
 		if err != nil {
-			return fmt.Errorf("did not boot: %w", err)
+			return
 		}
 		for line := range strings.Lines(string(b[:n])) {
 			line = strings.TrimSpace(line)
 			if pid, ok := strings.CutPrefix(line, "X_NSPAWN_LEADER_PID="); ok {
-				if m.leader, err = strconv.Atoi(pid); err != nil {
-					return err
-				}
+				leader, _ = strconv.Atoi(pid)
 			}
-			if line == "READY=1" && m.leader != old {
-				return nil
+			if line == "READY=1" && leader != told {
+				told = leader
+				m.up <- leader
 			}
 		}
 	}

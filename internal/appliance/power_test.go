@@ -88,7 +88,6 @@ func (m *machine) end() {
 			m.t.Logf("%s: journal:\n%s", m.name, out)
 		}
 		unix.Kill(m.leader, unix.SIGKILL)
-		m.nspawn.Process.Kill() // which may wait for more than that, when packages have come and gone
 		select {
 		case <-m.done:
 		case <-time.After(stopping):
@@ -97,6 +96,7 @@ func (m *machine) end() {
 	}
 	if m.heard != nil {
 		m.heard.Close()
+		m.reading.Wait()
 	}
 	if m.network != nil {
 		m.network.Close()
