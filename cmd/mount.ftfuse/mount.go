@@ -127,6 +127,7 @@ func handOverOnce(ctx context.Context, name, dir string, below *os.File, o *moun
 	if err := handover.Ask(ctx, o.socket, r); err != nil {
 		return err
 	}
+	fuse.Close() // the sender has it: were it to end now, the connection must end too
 	_, err = attach.At(mnt, dir)
 	return err
 }

@@ -115,6 +115,7 @@ func (m *machine) start() {
 	c.Env = append(os.Environ(), "NOTIFY_SOCKET="+m.dir+"/notify")
 	c.ExtraFiles = []*os.File{m.network}
 	c.Stdout, c.Stderr = &m.console, &m.console
+	c.WaitDelay = 5 * time.Second // what a machine leaves behind may still hold its console
 	c.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(group.Fd()), Setsid: true}
 	if err := c.Start(); err != nil {
 		m.t.Fatal(err)

@@ -155,6 +155,10 @@ func (s *sender) readStored() []*stored {
 	s.process.Inherited.Stored = nil
 	var list []*stored
 	for _, st := range all {
+		if st.fuse == nil { // unmounted while nobody served: the service manager drops a connection that has ended
+			s.giveUp(st)
+			continue
+		}
 		if err := st.read(s.configured(st.name)); err != nil {
 			s.log.Error("mount cannot be taken over: it ends", notice.MountLost, "mount", st.name, "error", err)
 			s.giveUp(st)
@@ -166,7 +170,7 @@ func (s *sender) readStored() []*stored {
 }
 
 func (st *stored) read(configured bool) error {
-	if st.fuse == nil || st.below == nil || st.memory == nil {
+	if st.below == nil || st.memory == nil {
 		return errors.New("the service manager has not kept all of its descriptors")
 	}
 	if !configured {
