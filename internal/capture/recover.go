@@ -219,7 +219,7 @@ func (c *Capture) adoptRaw(r *raw, held spans) {
 		r.mapped = r.firstData()
 	}
 	f.live = append(f.live, r)
-	f.look()
+	f.lookAt(r) // not at all: a file that is opened for each line has thousands
 	c.events = append(c.events, r)
 }
 
