@@ -161,8 +161,11 @@ func (k *keeper) entry(e *entry) {
 	k.end(rowEntry)
 }
 
+// putEntry begins a row for a name. One that was pruned stands only in the paths of names that are gone, and does so as
+// one that is gone itself: its place may have been given to another.
 func (k *keeper) putEntry(e *entry) {
-	k.begin(e.id, e.parent.id, e.key.Dev, e.key.Ino, uint64(e.key.Birth), uint64(e.last), number(e.gone))
+	gone := e.gone || e.parent.children[e.name] != e
+	k.begin(e.id, e.parent.id, e.key.Dev, e.key.Ino, uint64(e.key.Birth), uint64(e.last), number(gone))
 	k.text(e.name)
 }
 

@@ -2,6 +2,7 @@ package mount
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"slices"
 	"testing"
@@ -116,8 +117,12 @@ func (k *keeping) lock(t *rapid.T) {
 	}
 	h := rapid.SampledFrom(k.handles).Draw(t, "handle")
 	start := uint64(rapid.IntRange(0, 9).Draw(t, "start"))
-	_ = k.m.locks.set(h.node.at.key, &lock{flock: rapid.Bool().Draw(t, "flock"), unlock: rapid.Bool().Draw(t, "unlock"),
-		write: rapid.Bool().Draw(t, "write"), start: start, end: start + 3, owner: uint64(rapid.IntRange(1, 3).Draw(t, "owner")), fh: h.fh})
+	l := &lock{flock: rapid.Bool().Draw(t, "flock"), unlock: rapid.Bool().Draw(t, "unlock"),
+		write: rapid.Bool().Draw(t, "write"), start: start, end: start + 3, owner: uint64(rapid.IntRange(1, 3).Draw(t, "owner")), fh: h.fh}
+	if l.flock {
+		l.start, l.end = 0, math.MaxInt64 // flock(2) knows no ranges
+	}
+	_ = k.m.locks.set(h.node.at.key, l)
 }
 
 func (k *keeping) remove(t *rapid.T) {
