@@ -30,7 +30,7 @@ var edges = map[string]string{
 	"internal/notice":                "",
 	"internal/memo":                  "",
 	"internal/pulse":                 "",
-	"internal/mount":                 "record pulse attach memo notice",
+	"internal/mount":                 "record pulse attach memo notice handover",
 	"internal/capture":               "record pulse wire notice",
 	"internal/queue":                 "record pulse wire notice",
 	"internal/uplink":                "record wire notice",

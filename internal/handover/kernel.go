@@ -7,12 +7,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// kernel registers backing files by itself, which needs CAP_SYS_ADMIN.
-type kernel struct{}
+// Kernel registers backing files by itself, which needs CAP_SYS_ADMIN.
+type Kernel struct{}
 
 // Register makes fd's file a backing file of the connection that fuse, a descriptor of /dev/fuse, serves. Without
 // CAP_SYS_ADMIN this is EPERM; a file system that is stacked itself is ELOOP.
-func (kernel) Register(fuse, fd int) (int32, error) {
+func (Kernel) Register(fuse, fd int) (int32, error) {
 	m := backingMap{fd: int32(fd)}
 	id, _, no := unix.Syscall(unix.SYS_IOCTL, uintptr(fuse), backingOpen, uintptr(unsafe.Pointer(&m)))
 	if no != 0 {
@@ -22,7 +22,7 @@ func (kernel) Register(fuse, fd int) (int32, error) {
 }
 
 // Unregister undoes Register.
-func (kernel) Unregister(fuse int, id int32) error {
+func (Kernel) Unregister(fuse int, id int32) error {
 	_, _, no := unix.Syscall(unix.SYS_IOCTL, uintptr(fuse), backingClose, uintptr(unsafe.Pointer(&id)))
 	if no != 0 {
 		return fmt.Errorf("unregister backing file %d: %w", id, no)

@@ -95,9 +95,9 @@ func broker(request []byte, fds []int, uid uint32) (int32, error) {
 		if err := mayBack(fds[1], uid); err != nil {
 			return 0, err
 		}
-		return kernel{}.Register(fds[0], fds[1])
+		return Kernel{}.Register(fds[0], fds[1])
 	case op == opClose && len(fds) == 1:
-		return 0, kernel{}.Unregister(fds[0], id)
+		return 0, Kernel{}.Unregister(fds[0], id)
 	}
 	return 0, fmt.Errorf("got operation %d with %d descriptors, want %d with 2 or %d with 1", op, len(fds), opOpen, opClose)
 }

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"ftfuse/internal/handover"
 	"ftfuse/internal/pulse"
 	"ftfuse/internal/record"
 
@@ -112,7 +113,7 @@ func Open(o Options) (*Mount, error) {
 	m.keeper.log = m.log
 	m.pass.backing = o.Backing
 	if o.Backing == nil {
-		m.pass.backing = direct{}
+		m.pass.backing = handover.Kernel{}
 	}
 	m.tree.keep, m.locks.keep, m.handles.keep = &m.keeper, &m.keeper, &m.keeper
 	m.files.m = map[record.FileKey]*file{}
