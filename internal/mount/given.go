@@ -69,7 +69,7 @@ func (s *server) serveGiven(ctx context.Context) error {
 	select {
 	case <-ended:
 	case <-ctx.Done():
-		s.quiesce(s.o.UnmountWait)
+		s.quiesce(s.o.UnmountWait, ended)
 		s.mu.Lock()
 		s.left = true
 		s.mu.Unlock()
@@ -93,7 +93,7 @@ func (s *server) settled() {
 // start makes the readers and lets them read; after a take-over one alone at first.
 func (s *server) start(alone bool) error {
 	s.group = new(errgroup.Group)
-	if !alone || s.o.Readers == 1 {
+	if !alone {
 		return s.more(s.o.Readers)
 	}
 	r, err := newReader(s)

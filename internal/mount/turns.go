@@ -83,23 +83,23 @@ func (r *reader) turn(b []byte) bool {
 
 // quiesce ends the work on a connection that the next process goes on with. What was read is answered, or will be sent
 // again. It takes at most limit and a second.
-func (s *server) quiesce(limit time.Duration) {
+func (s *server) quiesce(limit time.Duration, ended <-chan struct{}) {
 	s.turns.halt.Store(true)
 	if s.turns.poll {
 		one := [8]byte{7: 1}
 		_, _ = unix.Write(s.turns.stop, one[:]) // an eventfd takes it
 	}
-	idle := s.idle(limit)
+	idle := s.idle(limit, ended)
 	if !s.turns.poll {
 		s.turns.silent.Store(true)
 	}
 	s.waits.close()
-	ended := make(chan struct{})
-	go func() { s.async.Wait(); close(ended) }() // ends with the process if not before
+	answered := make(chan struct{})
+	go func() { s.async.Wait(); close(answered) }() // ends with the process if not before
 	t := time.NewTimer(time.Second)
 	defer t.Stop()
 	select {
-	case <-ended:
+	case <-answered:
 		if idle {
 			s.keeper.quiet()
 		}
@@ -108,10 +108,16 @@ func (s *server) quiesce(limit time.Duration) {
 	}
 }
 
-// idle waits until no reader has a request in work, at most limit. It reports whether that is so.
-func (s *server) idle(limit time.Duration) bool {
+// idle waits until no reader has a request in work, at most limit. It reports whether that is so. Readers that poll
+// must have ended: one that has seen a request, and not read it yet, will answer it.
+func (s *server) idle(limit time.Duration, ended <-chan struct{}) bool {
 	for end := time.Now().Add(limit); ; time.Sleep(time.Millisecond) {
-		busy := false
+		busy := s.turns.poll
+		select {
+		case <-ended:
+			return true
+		default:
+		}
 		for _, r := range s.readers() {
 			busy = busy || r.busy.Load()
 		}
