@@ -74,7 +74,8 @@ func backingFor() mount.Backing {
 // openMounts opens the directories to mount on, or the mounts that live on.
 func (s *sender) openMounts() error {
 	if s.given() {
-		return s.adoptMounts()
+		s.adoptMounts()
+		return nil
 	}
 	for _, c := range s.cfg.Mounts {
 		if _, err := s.openMount(c, nil, ""); err != nil {
@@ -159,7 +160,8 @@ func (s *sender) readStored() []*stored {
 			s.giveUp(st)
 			continue
 		}
-		if err := st.read(s.configured(st.name)); err != nil {
+		_, configured := s.configured(st.name)
+		if err := st.read(configured); err != nil {
 			s.log.Error("mount cannot be taken over: it ends", notice.MountLost, "mount", st.name, "error", err)
 			s.giveUp(st)
 			continue
@@ -197,15 +199,20 @@ func (s *sender) unstore(token, kind, name string) {
 	}
 }
 
-func (s *sender) configured(name string) bool {
-	return slices.ContainsFunc(s.cfg.Mounts, func(c config.Mount) bool { return c.Name == name })
+// configured returns what the configuration says of a mount.
+func (s *sender) configured(name string) (config.Mount, bool) {
+	i := slices.IndexFunc(s.cfg.Mounts, func(c config.Mount) bool { return c.Name == name })
+	if i < 0 {
+		return config.Mount{}, false
+	}
+	return s.cfg.Mounts[i], true
 }
 
 // adoptMounts goes on with the mounts that live on. Capture knows already whose handles do.
-func (s *sender) adoptMounts() error {
+func (s *sender) adoptMounts() {
 	for _, st := range s.adopting {
-		i := slices.IndexFunc(s.cfg.Mounts, func(c config.Mount) bool { return c.Name == st.name })
-		_, err := s.openMount(s.cfg.Mounts[i], &mount.Given{Fuse: st.fuse, Below: st.below, Kept: st.kept}, st.token)
+		c, _ := s.configured(st.name) // readStored has seen to it
+		_, err := s.openMount(c, &mount.Given{Fuse: st.fuse, Below: st.below, Kept: st.kept}, st.token)
 		if err != nil {
 			s.log.Error("mount cannot be taken over: it ends", notice.MountLost, "mount", st.name, "error", err)
 			s.giveUp(st)
@@ -214,7 +221,6 @@ func (s *sender) adoptMounts() error {
 		st.below.Close()
 	}
 	s.adopting = nil
-	return nil
 }
 
 // serveMounts serves the mounts that live on and those that helpers hand over, until ctx ends. All are left as they are
@@ -251,8 +257,8 @@ func (s *sender) receive(r handover.Request) (*mounted, error) {
 	var b [6]byte
 	rand.Read(b[:]) // never fails (crypto/rand)
 	token := hex.EncodeToString(b[:])
-	i := slices.IndexFunc(s.cfg.Mounts, func(c config.Mount) bool { return c.Name == r.Name })
-	m, err := s.openMount(s.cfg.Mounts[i], &mount.Given{Fuse: r.Fuse, Below: r.Below}, token)
+	c, _ := s.configured(r.Name) // Match has found it
+	m, err := s.openMount(c, &mount.Given{Fuse: r.Fuse, Below: r.Below}, token)
 	if err != nil {
 		return nil, err
 	}
