@@ -89,7 +89,7 @@ func byRules(x rules.Explanation) *control.Explanation {
 	e := &control.Explanation{
 		Mount: x.Mount, Path: x.Path, Rule: d.Rule, Why: d.Why, Send: d.Send, Capture: d.Capture.String(), Unit: d.Unit.String(),
 		MaxRecord: d.MaxRecord, MaxAge: d.MaxAge.String(), Readback: d.Readback, Expire: d.Expire.String(),
-		WhenFull: d.WhenFull.String(), Block: d.Block.String(), Target: d.Target,
+		WhenFull: d.WhenFull.String(), Block: d.Block.String(), Targets: d.Targets,
 	}
 	for _, c := range x.Candidates {
 		e.Candidates = append(e.Candidates, control.Candidate{Rule: c.Rule, Pattern: c.Pattern, Why: c.Why})
@@ -111,7 +111,7 @@ func explanation(path string, e *control.Explanation) string {
 	if !e.Send {
 		row("sent", "no: it is stored below the mount")
 	} else {
-		row("sent", "to target "+e.Target)
+		row("sent", "to "+strings.Join(e.Targets, ", "))
 		row("capture", captureText(e))
 		row("records", records(e))
 		row("readback", config.Size(e.Readback).String()+" stay readable after delivery")

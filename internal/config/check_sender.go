@@ -130,15 +130,20 @@ func (l *loader) checkRule(at string, r Rule, mounts, targets []string) {
 		}
 	}
 	if !r.Send {
-		for _, key := range []string{"target", "capture", "unit", "expire", "when_full"} {
+		for _, key := range []string{"targets", "capture", "unit", "expire", "when_full"} {
 			if l.changed("rules", r, key) {
 				l.doubt(at+"."+key, "has no effect, as the rule sends nothing", "remove it, or write send: true")
 			}
 		}
 		return
 	}
-	if !slices.Contains(targets, r.Target) {
-		l.bad(at+".target", fmt.Sprintf("got %s, want the name of a target: %s", quote(r.Target), listNames(targets)), didYouMean(r.Target, targets))
+	if len(r.Targets) == 0 {
+		l.bad(at+".targets", "got none, want at least one", "write send: false for what is only stored")
+	}
+	for _, t := range r.Targets {
+		if !slices.Contains(targets, t) {
+			l.bad(at+".targets", fmt.Sprintf("got %s, want the name of a target: %s", quote(t), listNames(targets)), didYouMean(t, targets))
+		}
 	}
 	if r.Unit == record.Write && r.Capture != record.WriteMode {
 		l.bad(at+".unit", fmt.Sprintf("unit write does not go with capture %s: the kernel appends to the spool by itself there, and nobody sees single writes", r.Capture),
@@ -185,7 +190,7 @@ func (l *loader) checkTargets(c *Sender) {
 		if !local(t.Address) {
 			l.doubt(at+".address", t.Address+" is reached without encryption and without proof of who answers", "use it in networks that you trust")
 		}
-		used := i == 0 || slices.ContainsFunc(c.Rules, func(r Rule) bool { return r.Send && r.Target == t.Name })
+		used := i == 0 || slices.ContainsFunc(c.Rules, func(r Rule) bool { return r.Send && slices.Contains(r.Targets, t.Name) })
 		if !used {
 			l.doubt(at, "no rule sends to it", "remove it, or name it as target of a rule")
 		}

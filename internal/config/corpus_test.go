@@ -99,7 +99,7 @@ func TestDoubtfulFiles(t *testing.T) {
 func TestAllMistakesAtOnce(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "sender.yaml")
 	text := "hots: a\nlog: {level: loud}\nqueue: {max_size: big}\nmounts: [{name: a, path: b}]\n" +
-		"rules: [{name: r, match: ['**'], target: nowhere, expire: 1}]\n"
+		"rules: [{name: r, match: ['**'], targets: [nowhere], expire: 1}]\n"
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}

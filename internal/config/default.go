@@ -86,7 +86,7 @@ func DefaultRule() Rule {
 		Readback:  16 << 20,
 		WhenFull:  record.DropOldest,
 		Block:     10 * time.Second,
-		Target:    "default",
+		Targets:   []string{"default"},
 	}
 }
 

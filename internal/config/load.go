@@ -91,7 +91,7 @@ func (c *Sender) resolve() {
 func (c *Sender) RuleOptions() rules.Options {
 	o := rules.Options{Default: decision(DefaultRule())}
 	if len(c.Targets) > 0 {
-		o.Default.Target = c.Targets[0].Name
+		o.Default.Targets = []string{c.Targets[0].Name}
 	}
 	for _, r := range c.Rules {
 		o.Rules = append(o.Rules, rules.Rule{Name: r.Name, Match: r.Match, Mounts: r.Mounts, Decision: decision(r)})
@@ -103,7 +103,7 @@ func decision(r Rule) record.Decision {
 	return record.Decision{
 		Send: r.Send, Capture: r.Capture, Unit: r.Unit,
 		MaxRecord: int(r.MaxRecord), MaxAge: r.MaxAge, Readback: int64(r.Readback), Expire: r.Expire,
-		WhenFull: r.WhenFull, Block: r.Block, Target: r.Target,
+		WhenFull: r.WhenFull, Block: r.Block, Targets: r.Targets,
 	}
 }
 
@@ -200,7 +200,7 @@ func (l *loader) changed(list string, element any, key string) bool {
 	for {
 		head, rest, deeper := strings.Cut(key, ".")
 		if !deeper {
-			return is[head] != usual[head]
+			return !reflect.DeepEqual(is[head], usual[head])
 		}
 		is, usual, key = is[head].(map[string]any), usual[head].(map[string]any), rest
 	}

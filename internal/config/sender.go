@@ -66,7 +66,7 @@ type Rule struct {
 	Expire    time.Duration   `koanf:"expire" min:"0s"` // 0: never
 	WhenFull  record.WhenFull `koanf:"when_full"`
 	Block     time.Duration   `koanf:"block" min:"0s" max:"1h"`
-	Target    string          `koanf:"target" form:"name"`
+	Targets   []string        `koanf:"targets" form:"name"`
 }
 
 // Queue is the durable queue on the sender's disk.

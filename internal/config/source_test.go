@@ -54,7 +54,7 @@ func TestDropInsAndEnvironment(t *testing.T) {
 	if got := names(c.Rules, func(r Rule) string { return r.Name }); !slices.Equal(got, []string{"logs", "default", "new"}) {
 		t.Errorf("rules = %v, want those of the file, then the new one", got)
 	}
-	if m := c.Rules[2].Match; !slices.Equal(m, []string{"a/*", "b/*"}) || c.Rules[2].Target != "default" {
+	if m := c.Rules[2].Match; !slices.Equal(m, []string{"a/*", "b/*"}) || !slices.Equal(c.Rules[2].Targets, []string{"default"}) {
 		t.Errorf("rule new = %+v, want patterns of the environment and defaults for the rest", c.Rules[2])
 	}
 	want := Timeouts{Connect: time.Second, Write: 2 * time.Second, Ack: time.Minute}

@@ -234,7 +234,7 @@ type Explanation struct {
 	Expire     string      `json:"expire"`
 	WhenFull   string      `json:"when_full"`
 	Block      string      `json:"block"`
-	Target     string      `json:"target"`
+	Targets    []string    `json:"targets"`
 	Live       bool        `json:"live"` // answered by a running sender
 }
 

@@ -93,8 +93,8 @@ func TestUnits(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	s.rulesX = `
-  - {name: bin, match: ["*.bin"], unit: binary, target: main}
-  - {name: datagrams, match: ["*.dgram"], capture: write, unit: write, target: main}`
+  - {name: bin, match: ["*.bin"], unit: binary, targets: [main]}
+  - {name: datagrams, match: ["*.dgram"], capture: write, unit: write, targets: [main]}`
 	s.startBoth()
 	blob := make([]byte, 5<<20)
 	random(t).Read(blob)
@@ -141,8 +141,8 @@ func TestPartialLines(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	s.rulesX = `
-  - {name: soon, match: ["soon.*"], max_age: 200ms, target: main}
-  - {name: never, match: ["never.*"], max_age: 0s, target: main}`
+  - {name: soon, match: ["soon.*"], max_age: 200ms, targets: [main]}
+  - {name: never, match: ["never.*"], max_age: 0s, targets: [main]}`
 	s.startBoth()
 	open := func(name string) *os.File {
 		f, err := os.OpenFile(s.mnt+"/"+name, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)

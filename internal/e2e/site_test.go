@@ -84,8 +84,8 @@ mounts:
 rules:
 %s
   - {name: rotated, match: %s, send: false}
-  - {name: write, match: ["**/*.wc", "**/*.wc.*"], capture: write, target: main}
-  - {name: rest, match: ["**"], target: main}
+  - {name: write, match: ["**/*.wc", "**/*.wc.*"], capture: write, targets: [main]}
+  - {name: rest, match: ["**"], targets: [main]}
 queue:
   min_free: 0
 %s

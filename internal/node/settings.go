@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"net"
+	"slices"
 	"time"
 
 	"ftfuse/internal/config"
@@ -23,13 +24,13 @@ func expiry(cfg *config.Sender) map[string]time.Duration {
 
 // wants says which target a rule's data is for. Data of a rule that is configured no more goes to every target.
 func wants(cfg *config.Sender) func(cursor, rule string) bool {
-	target := map[string]string{}
+	targets := map[string][]string{}
 	for _, r := range cfg.Rules {
-		target[r.Name] = r.Target
+		targets[r.Name] = r.Targets
 	}
 	return func(cursor, rule string) bool {
-		t, known := target[rule]
-		return !known || t == cursor
+		list, known := targets[rule]
+		return !known || slices.Contains(list, cursor)
 	}
 }
 

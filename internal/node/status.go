@@ -108,7 +108,7 @@ func (s *sender) explain(path string) (control.Explanation, error) {
 	d := x.Decision
 	e := control.Explanation{Mount: name, Path: rest, Rule: d.Rule, Why: d.Why, Send: d.Send, Capture: d.Capture.String(), Unit: d.Unit.String(),
 		MaxRecord: d.MaxRecord, MaxAge: d.MaxAge.String(), Readback: d.Readback, Expire: d.Expire.String(), WhenFull: d.WhenFull.String(),
-		Block: d.Block.String(), Target: d.Target, Live: true}
+		Block: d.Block.String(), Targets: d.Targets, Live: true}
 	for _, c := range x.Candidates {
 		e.Candidates = append(e.Candidates, control.Candidate{Rule: c.Rule, Pattern: c.Pattern, Why: c.Why})
 	}

@@ -66,10 +66,11 @@ const (
 	Line   Unit = 0 // bytes up to and including LF
 	Write  Unit = 1 // what one write(2) wrote (write capture only)
 	Binary Unit = 2 // no records: a stream of bytes; a chunk counts as one record
+	Framed Unit = 3 // records of any bytes, one for each mark of the chunk: joined lines, lines with other ends than LF
 )
 
 func (u Unit) String() string {
-	return [...]string{"line", "write", "binary"}[min(u, Binary)]
+	return [...]string{"line", "write", "binary", "framed"}[min(u, Framed)]
 }
 
 // WriterKind says how much a Writer knows.
@@ -121,7 +122,8 @@ const (
 	Last                        // the handle ends with this chunk
 )
 
-// Mark is one write(2) inside a chunk, in order; the Lens of a chunk's marks add up to its length.
+// Mark is one write(2) inside a chunk, or one record of unit Framed, in order; the Lens of a chunk's marks add up to
+// its length.
 type Mark struct {
 	Len   uint32 // bytes
 	Delta int64  // nanoseconds after Chunk.Time
@@ -147,7 +149,7 @@ type Chunk struct {
 	Clock   Clock
 	Flags   Flags
 	Records uint32 // records that end in this chunk
-	Marks   []Mark // write capture: one per write(2); else nil
+	Marks   []Mark // unit Framed: one per record; else write capture: one per write(2); else nil
 	CRC     uint32 // CRC-32C of the payload, set once at capture and checked by every stage
 	Len     uint32 // payload bytes
 
@@ -156,7 +158,29 @@ type Chunk struct {
 	Extents []Extent
 
 	Gap *Gap // not nil: this chunk stands for what is missing, Len is 0
+
+	// What rules made of it. These never leave the machine.
+	Targets []string // destinations that it is for; nil: all. Shared, never changed
+	Span    uint32   // input bytes that it stands for, from Offset on; 0: Len
+	Cut     Cut      // of those, what filters took out
 }
+
+// Cut is input that filters took out of a chunk. It counts as captured and as filtered.
+type Cut struct {
+	Bytes, Records uint32
+}
+
+// Input returns how many bytes of the handle's stream the chunk stands for, from Offset on. What rules do to a chunk
+// changes its Len, never this.
+func (c *Chunk) Input() uint32 {
+	if c.Span > 0 {
+		return c.Span
+	}
+	return c.Len
+}
+
+// Hollow reports whether nothing of the chunk is to be delivered: filters took out all of it.
+func (c *Chunk) Hollow() bool { return c.Gap == nil && c.Len == 0 && c.Span > 0 }
 
 // Origin returns the chunk's name.
 func (c *Chunk) Origin() Origin { return Origin{c.Source.Stream, c.Seq} }
@@ -173,7 +197,8 @@ const (
 	SpoolLost  Reason = 5 // a reference beyond a spool's end, after power loss
 	Refused    Reason = 6 // the receiver can never take it
 	Purged     Reason = 7 // thrown away by the operator
-	reasonsEnd Reason = 8
+	Limited    Reason = 8 // beyond the rule's rate or quota
+	reasonsEnd Reason = 9
 )
 
 // Reasons lists all reasons.
@@ -189,7 +214,7 @@ func (r Reason) String() string {
 	if r == 0 || r >= reasonsEnd {
 		return fmt.Sprintf("reason-%d", uint8(r))
 	}
-	return [...]string{"", "expired", "queue_full", "damaged", "too_long", "spool_lost", "refused", "purged"}[r]
+	return [...]string{"", "expired", "queue_full", "damaged", "too_long", "spool_lost", "refused", "purged", "limited"}[r]
 }
 
 // Gap stands for chunks that will never come. A gap that was in the queue before it was dropped covers

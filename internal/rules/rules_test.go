@@ -9,7 +9,7 @@ import (
 )
 
 func rule(name string, patterns ...string) Rule {
-	return Rule{Name: name, Match: patterns, Decision: record.Decision{Send: true, Target: name}}
+	return Rule{Name: name, Match: patterns, Decision: record.Decision{Send: true, Targets: []string{name}}}
 }
 
 func mustNew(t testing.TB, rs ...Rule) *Matcher {
