@@ -24,6 +24,9 @@ type Options struct {
 	Dir     string         // the spool folder; one process at a time
 	Source  *record.Source // this machine
 	Sink    record.Sink    // the next stage
+	// Refine makes of chunks what is handed to Sink, in their place and order: filters take out, rewrite and route. Of each
+	// handle it must cover the same bytes (see record.Chunk.Span). Nil: nothing is changed. Only the follower calls it.
+	Refine  func([]record.Chunk) []record.Chunk
 	Refresh func(*record.Writer) *record.Writer
 	Logger  *slog.Logger
 	Pulses  *pulse.Group // the follower has one, and is at work while it has its turn
@@ -101,6 +104,9 @@ func New(o Options) (*Capture, error) {
 	}
 	if o.Held == nil {
 		o.Held = func() int64 { return 0 }
+	}
+	if o.Refine == nil {
+		o.Refine = func(chunks []record.Chunk) []record.Chunk { return chunks }
 	}
 	if o.Refresh == nil {
 		o.Refresh = func(w *record.Writer) *record.Writer { return w }

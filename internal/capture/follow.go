@@ -329,6 +329,10 @@ func (c *Capture) feed(ctx context.Context, s *stream, p piece, now time.Time) {
 }
 
 func (c *Capture) add(chunks []record.Chunk) {
+	if len(chunks) == 0 {
+		return
+	}
+	chunks = c.o.Refine(chunks)
 	for i := range chunks {
 		c.pass.bytes += int64(chunks[i].Len)
 	}

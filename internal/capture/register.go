@@ -59,11 +59,13 @@ func (c *Capture) secure(chunks []record.Chunk) error {
 	raws, logs := map[*raw]bool{}, false
 	c.mu.RLock()
 	for i := range chunks {
-		for _, e := range chunks[i].Extents {
-			if r := c.raws[e.Spool]; r != nil {
-				raws[r] = true
-			} else {
-				logs = true
+		for _, list := range [][]record.Extent{chunks[i].Extents, chunks[i].Spent} {
+			for _, e := range list {
+				if r := c.raws[e.Spool]; r != nil {
+					raws[r] = true
+				} else {
+					logs = true
+				}
 			}
 		}
 	}
@@ -84,8 +86,9 @@ func (c *Capture) refuse(ch *record.Chunk, why error) bool {
 	if ch.Gap == nil {
 		c.o.Logger.Error("queue refuses data for good; it is dropped and counted", notice.DataRefused, "handle", ch.Handle, "bytes", ch.Len, "error", why)
 		c.setFree(ch.Extents, true)
+		c.setFree(ch.Spent, true)
 		*ch = record.Chunk{Source: ch.Source, File: ch.File, Handle: ch.Handle, Offset: ch.Offset, Time: ch.Time,
-			Gap: &record.Gap{Reason: record.Refused, Bytes: uint64(ch.Len), Records: uint64(ch.Records)}}
+			Targets: ch.Targets, Gap: &record.Gap{Reason: record.Refused, Bytes: uint64(ch.Input()), Records: uint64(ch.Records)}}
 		return true
 	}
 	if ch.File == nil && ch.Writer == nil {
@@ -102,6 +105,9 @@ func (c *Capture) account(chunks []record.Chunk) {
 		c.noteMark(&chunks[i])
 	}
 	c.regMu.Unlock()
+	for i := range chunks {
+		c.setFree(chunks[i].Spent, true)
+	}
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	for i := range chunks {
@@ -120,7 +126,7 @@ func (c *Capture) account(chunks []record.Chunk) {
 // noteMark notes how far a chunk of the queue, or a gap in a handle's stream, brings its handle. Called with regMu
 // held, or before Run.
 func (c *Capture) noteMark(ch *record.Chunk) {
-	m := mark{ch.Offset + uint64(ch.Len), ch.Flags&record.Continued != 0}
+	m := mark{ch.Offset + uint64(ch.Input()), ch.Flags&record.Continued != 0}
 	if ch.Gap != nil {
 		if ch.Handle == 0 {
 			return // not part of a stream

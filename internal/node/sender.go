@@ -146,7 +146,7 @@ func (s *sender) openCustody() error {
 		Dir: cfg.Queue.Dir, Source: s.source, Durability: durability(cfg.Queue.Durability),
 		SegmentBytes: int64(cfg.Queue.SegmentSize), Snapshot: s.capture.Snapshot, Release: s.capture.Release,
 		Expire:    func(rule string) time.Duration { return ages[rule] },
-		Droppable: droppable(cfg), Wants: wants(cfg), Logger: s.log.With("part", "queue"), Pulses: &s.pulses,
+		Droppable: droppable(cfg), Logger: s.log.With("part", "queue"), Pulses: &s.pulses,
 	})
 	if err != nil {
 		return err

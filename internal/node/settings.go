@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	"net"
-	"slices"
 	"time"
 
 	"ftfuse/internal/config"
@@ -20,18 +19,6 @@ func expiry(cfg *config.Sender) map[string]time.Duration {
 		ages[r.Name] = r.Expire
 	}
 	return ages
-}
-
-// wants says which target a rule's data is for. Data of a rule that is configured no more goes to every target.
-func wants(cfg *config.Sender) func(cursor, rule string) bool {
-	targets := map[string][]string{}
-	for _, r := range cfg.Rules {
-		targets[r.Name] = r.Targets
-	}
-	return func(cursor, rule string) bool {
-		list, known := targets[rule]
-		return !known || slices.Contains(list, cursor)
-	}
 }
 
 // droppable says which rules' data makes room for others when the queue is full. Data of a rule that is configured

@@ -225,7 +225,8 @@ func (c *Cursor) advance(last uint64) {
 			c.rec.Dropped.add(d.s.rule, d.s.reason, d.s.tally())
 			c.q.noteLoss(d.s.reason)
 		default:
-			c.rec.Delivered.add(d.s.rule, d.s.tally())
+			c.rec.Filtered.addSome(d.s.rule, d.s.cut)
+			c.rec.Delivered.add(d.s.rule, d.s.kept())
 		}
 		c.q.passBut(c, d.pos, &d.s)
 	}

@@ -133,8 +133,9 @@ func (c *Cursor) drop(d *delivered, why record.Reason, mergeFrom uint64) {
 	c.queued.sub(d.s.rule, t)
 	q.passBut(c, d.pos, &d.s)
 	var parts []gapPart
-	if q.o.Wants(c.rec.Name, d.s.rule) {
-		c.rec.Dropped.add(d.s.rule, why, t)
+	if d.s.wanted(c.rec.Name) {
+		c.rec.Filtered.addSome(d.s.rule, d.s.cut)
+		c.rec.Dropped.add(d.s.rule, why, d.s.kept())
 		q.noteLoss(why)
 		parts = []gapPart{q.partOf(d)}
 	} else {
@@ -149,7 +150,7 @@ func (c *Cursor) drop(d *delivered, why record.Reason, mergeFrom uint64) {
 
 func (q *Queue) partOf(d *delivered) gapPart {
 	s := &d.s
-	p := gapPart{Own: s.own, First: s.first, Last: s.last, Tally: s.tally(), About: d.about}
+	p := gapPart{Own: s.own, First: s.first, Last: s.last, Tally: s.kept(), About: d.about}
 	if p.About == nil {
 		p.About = q.aboutSummary(s)
 	}

@@ -167,12 +167,12 @@ func TestForeignDropsMakeAGapPerStream(t *testing.T) {
 }
 
 func TestWhatADestinationDoesNotWantIsFiltered(t *testing.T) {
-	o := options(t.TempDir())
-	o.Wants = func(c, rule string) bool { return c == "all" || rule == "r" }
-	q, _ := open(t, o)
+	q, _ := open(t, options(t.TempDir()))
 	a, b := cursor(t, q, "all"), cursor(t, q, "some")
 	for i := range 9 {
-		appendAll(t, q, inline([]string{"s", "r", "s"}[i%3], "x"))
+		c := inline([]string{"s", "r", "s"}[i%3], "x")
+		c.Targets = [][]string{{"all"}, {"some", "all"}, {"all", "none"}}[i%3]
+		appendAll(t, q, c)
 	}
 	got, last := drain(t, b, 1<<20)
 	if len(got) != 3 {

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"slices"
 
 	"ftfuse/internal/record"
 	"ftfuse/internal/wire"
@@ -34,11 +35,23 @@ type summary struct {
 	newest      int64         // time of the newest chunk, ns since 1970
 	bytes       uint64        // payload, queued or missing
 	records     uint64
-	held        uint64 // payload bytes that the entry keeps alive: Extents and Data
+	held        uint64   // payload bytes that the entry keeps alive: Extents and Data
+	cut         Tally    // of bytes and records, what filters took out
+	hollow      bool     // that is all of them: no destination gets anything
+	targets     []string // destinations that it is for; nil: all
 	extents     []record.Extent
 }
 
+// tally is all that the entry stands for, as it was captured.
 func (s *summary) tally() Tally { return Tally{s.bytes, s.records} }
+
+// kept is what is left of tally for a destination that wants the entry.
+func (s *summary) kept() Tally { return s.tally().minus(s.cut) }
+
+// wanted says whether a destination gets anything of the entry; what it does not get counts as filtered.
+func (s *summary) wanted(cursor string) bool {
+	return !s.hollow && (s.targets == nil || slices.Contains(s.targets, cursor))
+}
 
 // ageless entries are never expired: a gap has no payload to get rid of.
 func (s *summary) ageless() bool { return s.held == 0 }
@@ -46,7 +59,7 @@ func (s *summary) ageless() bool { return s.held == 0 }
 // summarize describes a run that cutRuns made. Sequences are set already.
 func summarize(run []record.Chunk, own bool) summary {
 	c := &run[0]
-	s := summary{own: own, first: c.Seq, last: run[len(run)-1].Seq, newest: math.MinInt64}
+	s := summary{own: own, first: c.Seq, last: run[len(run)-1].Seq, newest: math.MinInt64, hollow: c.Hollow(), targets: c.Targets}
 	if c.File != nil {
 		s.rule = c.File.Rule
 	}
@@ -62,15 +75,16 @@ func summarize(run []record.Chunk, own bool) summary {
 			}
 			continue
 		}
-		s.bytes += uint64(c.Len)
+		s.bytes += uint64(c.Input())
 		s.held += uint64(c.Len)
-		s.records += uint64(c.Records)
+		s.records += uint64(c.Records) + uint64(c.Cut.Records)
+		s.cut = s.cut.plus(Tally{uint64(c.Cut.Bytes), uint64(c.Cut.Records)})
 		s.extents = append(s.extents, c.Extents...)
 	}
 	return s
 }
 
-// cutRuns splits chunks where the stream or the rule changes, around gaps, and where an entry gets too large.
+// cutRuns splits chunks where the stream, the rule or the destinations change, around gaps, and where an entry gets too large.
 func cutRuns(chunks []record.Chunk, yield func(run []record.Chunk)) {
 	start, bytes := 0, int64(0)
 	for i := range chunks {
@@ -90,7 +104,7 @@ func sameRun(a, b *record.Chunk) bool {
 	if a.Gap != nil || b.Gap != nil {
 		return false
 	}
-	return a.Source.Stream == b.Source.Stream && a.File.Rule == b.File.Rule
+	return a.Source.Stream == b.Source.Stream && a.File.Rule == b.File.Rule && a.Hollow() == b.Hollow() && slices.Equal(a.Targets, b.Targets)
 }
 
 func appendEntry(dst []byte, s *summary, run []record.Chunk) []byte {
@@ -102,11 +116,29 @@ func appendEntry(dst []byte, s *summary, run []record.Chunk) []byte {
 	return wire.AppendEntry(dst, run)
 }
 
-func (s *summary) append(b []byte) []byte {
-	flags := byte(0)
+// The flags of a summary.
+const (
+	flagOwn    = 1 << iota
+	flagRuled  // cut and targets follow the extents
+	flagHollow // nothing is to be delivered
+)
+
+func (s *summary) flags() byte {
+	f := byte(0)
 	if s.own {
-		flags = 1
+		f |= flagOwn
 	}
+	if s.cut != (Tally{}) || s.targets != nil {
+		f |= flagRuled
+	}
+	if s.hollow {
+		f |= flagHollow
+	}
+	return f
+}
+
+func (s *summary) append(b []byte) []byte {
+	flags := s.flags()
 	b = append(b, summaryVersion, flags, byte(s.reason))
 	if !s.own {
 		b = append(b, s.stream.Sender[:]...)
@@ -126,6 +158,16 @@ func (s *summary) append(b []byte) []byte {
 		b = binary.AppendUvarint(b, e.Spool)
 		b = binary.AppendUvarint(b, uint64(e.Off))
 		b = binary.AppendUvarint(b, uint64(e.Len))
+	}
+	if flags&flagRuled == 0 {
+		return b
+	}
+	b = binary.AppendUvarint(b, s.cut.Bytes)
+	b = binary.AppendUvarint(b, s.cut.Records)
+	b = binary.AppendUvarint(b, uint64(len(s.targets)))
+	for _, t := range s.targets {
+		b = binary.AppendUvarint(b, uint64(len(t)))
+		b = append(b, t...)
 	}
 	return b
 }
@@ -212,7 +254,7 @@ func parseSummary(b []byte) (summary, error) {
 	if r.bad || head[0] != summaryVersion {
 		return summary{}, fmt.Errorf("read entry: got summary % x, want version %d: %w", b[:min(len(b), 3)], summaryVersion, record.ErrCorrupt)
 	}
-	s := summary{own: head[1]&1 != 0, reason: record.Reason(head[2])}
+	s := summary{own: head[1]&flagOwn != 0, hollow: head[1]&flagHollow != 0, reason: record.Reason(head[2])}
 	if !s.own {
 		copy(s.stream.Sender[:], r.take(uint64(len(s.stream.Sender))))
 		s.stream.Epoch = r.next()
@@ -233,10 +275,30 @@ func parseSummary(b []byte) (summary, error) {
 	for i := range s.extents {
 		s.extents[i] = record.Extent{Spool: r.next(), Off: int64(r.next()), Len: uint32(r.next())}
 	}
+	if head[1]&flagRuled != 0 {
+		s.ruled(r)
+	}
 	if r.bad {
 		return summary{}, fmt.Errorf("read entry: summary ends early: %w", record.ErrCorrupt)
 	}
 	return s, nil
+}
+
+// ruled reads what rules made of the entry.
+func (s *summary) ruled(r *varints) {
+	s.cut.Bytes, s.cut.Records = r.next(), r.next()
+	n := r.next()
+	if n > uint64(len(r.b)) {
+		r.bad = true
+		return
+	}
+	s.targets = make([]string, 0, n)
+	for range n {
+		s.targets = append(s.targets, string(r.take(r.next())))
+	}
+	if n == 0 {
+		s.targets = nil
+	}
 }
 
 // Keys of a database of the chain: positions are 8 bytes, big endian, from 1; what belongs to position 0 is the head.

@@ -52,9 +52,9 @@ type Options struct {
 	// Droppable says whether DropOldest may drop a rule's data: of rules whose writers are made to wait, or are
 	// refused, when the queue is full, it may not. Nil: all may be dropped.
 	Droppable func(rule string) bool
-	// Wants says whether a cursor's destination takes a rule's data; what it does not take is counted as filtered.
-	// The answer for a rule must not change while the queue is open. Nil: everything is wanted.
-	Wants func(cursor, rule string) bool
+	// Bound returns the input bytes that may be queued for one destination, 0 for no bound of its own. What is more is
+	// dropped for it alone, oldest first, by Run. Nil: none has one.
+	Bound func(cursor string) int64
 
 	// Storage opens a database's files; tests put faults here. Default storage.OpenFile.
 	Storage func(path string) (storage.Storage, error)
@@ -87,8 +87,8 @@ func (o Options) filled() (Options, error) {
 	if o.Droppable == nil {
 		o.Droppable = func(string) bool { return true }
 	}
-	if o.Wants == nil {
-		o.Wants = func(string, string) bool { return true }
+	if o.Bound == nil {
+		o.Bound = func(string) int64 { return 0 }
 	}
 	if o.Storage == nil {
 		o.Storage = func(path string) (storage.Storage, error) { return storage.OpenFile(path, false) }

@@ -140,7 +140,7 @@ func (r *reading) addEntry(pos uint64, v []byte) (full bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	d := delivered{pos: pos, s: s, filtered: !c.q.o.Wants(c.rec.Name, s.rule)}
+	d := delivered{pos: pos, s: s, filtered: !s.wanted(c.rec.Name)}
 	if d.filtered {
 		r.found = append(r.found, d)
 		return false, nil

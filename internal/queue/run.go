@@ -14,6 +14,8 @@ const expireEvery = 10 * time.Second
 func (q *Queue) Run(ctx context.Context) error {
 	expire := time.NewTicker(expireEvery)
 	defer expire.Stop()
+	bound := time.NewTicker(boundEvery)
+	defer bound.Stop()
 	due := time.NewTimer(q.o.CommitEvery)
 	defer due.Stop()
 	work := q.o.Pulses.Join("queue")
@@ -30,6 +32,13 @@ func (q *Queue) Run(ctx context.Context) error {
 			work.Begin()
 			q.commitDirt(due)
 			work.End()
+		case <-bound.C:
+			work.Begin()
+			err := q.bound(work.Beat)
+			work.End()
+			if err != nil {
+				q.log.Warn("queue: cannot drop what is beyond a destination's bound", "error", err)
+			}
 		case <-expire.C:
 			if !q.expires {
 				continue

@@ -25,6 +25,14 @@ func (t Tally) minus(o Tally) Tally { return Tally{t.Bytes - o.Bytes, t.Records 
 type tallies map[string]Tally
 
 func (t tallies) add(rule string, n Tally) { t[rule] = t[rule].plus(n) }
+
+// addSome is add that makes no row for nothing.
+func (t tallies) addSome(rule string, n Tally) {
+	if n != (Tally{}) {
+		t.add(rule, n)
+	}
+}
+
 func (t tallies) sub(rule string, n Tally) { t[rule] = t[rule].minus(n) }
 
 // drops are counted per rule and reason. JSON writes the reason's number.

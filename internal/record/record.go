@@ -163,6 +163,7 @@ type Chunk struct {
 	Targets []string // destinations that it is for; nil: all. Shared, never changed
 	Span    uint32   // input bytes that it stands for, from Offset on; 0: Len
 	Cut     Cut      // of those, what filters took out
+	Spent   []Extent // input that is not its payload: nobody needs it once the chunk is queued
 }
 
 // Cut is input that filters took out of a chunk. It counts as captured and as filtered.

@@ -84,7 +84,8 @@
 //
 // A queue entry is the array [1, crc of head, head, data]: version, checksum, and the same head, as bin. A row may have
 // a fifteenth element, extents, [spool, offset, length, spool ...]: the payload is on this machine's disk and takes
-// no part of data. Extents never travel; a receiver refuses them.
+// no part of data. Extents never travel; a receiver refuses them. A sixteenth, span, is how many bytes of the handle's stream the chunk
+// stands for, where rules have changed its length; it never travels either.
 //
 // # What may never change
 //

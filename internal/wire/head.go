@@ -14,7 +14,7 @@ const (
 	// maxElements bounds the arrays whose length the format fixes, with what later versions may add.
 	maxElements = 64
 
-	rowElements = 12 // of a row without marks, gap and extents
+	rowElements = 12 // of a row without marks, gap, extents and span
 )
 
 // append writes the head of chunks: tables, then rows.
@@ -41,6 +41,8 @@ func (h *heads) append(b []byte, chunks []record.Chunk, extents bool) []byte {
 func appendRow(b []byte, c *record.Chunk, refs rowRefs, seq uint64, time int64, extents bool) []byte {
 	n := rowElements
 	switch {
+	case extents && c.Span > 0:
+		n = rowElements + 4
 	case extents && len(c.Extents) > 0:
 		n = rowElements + 3
 	case c.Gap != nil:
@@ -70,6 +72,9 @@ func appendRow(b []byte, c *record.Chunk, refs rowRefs, seq uint64, time int64, 
 	if n > rowElements+2 {
 		b = appendExtents(b, c.Extents)
 	}
+	if n > rowElements+3 {
+		b = appendUint(b, uint64(c.Span))
+	}
 	return b
 }
 
@@ -97,6 +102,9 @@ func appendGap(b []byte, g *record.Gap) []byte {
 }
 
 func appendExtents(b []byte, extents []record.Extent) []byte {
+	if len(extents) == 0 {
+		return appendNil(b)
+	}
 	b = appendArray(b, 3*len(extents))
 	for _, e := range extents {
 		b = appendUint(b, e.Spool)
@@ -190,6 +198,10 @@ func (r *rowReader) read(c *record.Chunk) {
 	}
 	if n > rowElements+2 && !r.nil() {
 		r.spooled(c)
+	}
+	if n > rowElements+3 && r.extents {
+		c.Span = uint32(r.uint("span", record.MaxChunk))
+		n--
 	}
 	r.skip(n - rowElements - 3)
 	if c.Gap == nil && (c.File == nil || c.Writer == nil) {

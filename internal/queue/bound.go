@@ -1,0 +1,66 @@
+package queue
+
+import (
+	"math"
+	"time"
+
+	"ftfuse/internal/record"
+)
+
+// boundEvery is how often Run holds destinations to their bounds; what comes in between is beyond.
+const boundEvery = time.Second
+
+// BoundNow drops, for each cursor that has a bound, the oldest data that its destination cannot have seen, until what
+// is queued for it is within. Other destinations keep theirs.
+func (q *Queue) BoundNow() error { return q.bound(func() {}) }
+
+// bound calls step between two slices that it drops.
+func (q *Queue) bound(step func()) error {
+	q.mu.Lock()
+	over := map[*Cursor]uint64{}
+	for name, c := range q.cursors {
+		if most := q.o.Bound(name); most > 0 && c.waiting() > uint64(most) {
+			over[c] = c.waiting() - uint64(most)
+		}
+	}
+	q.mu.Unlock()
+	for c, n := range over {
+		if err := c.shed(n, step); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// waiting is how many input bytes the destination has not answered for. Called with mu held.
+func (c *Cursor) waiting() (n uint64) {
+	for _, t := range c.queued {
+		n += t.Bytes
+	}
+	return n
+}
+
+// shed drops at least want bytes that only this destination still waits for, or all that it can.
+func (c *Cursor) shed(want uint64, step func()) error {
+	q := c.q
+	q.mu.Lock()
+	from, last := max(c.handed, c.rec.Acked)+1, q.last
+	q.mu.Unlock()
+	for shed := uint64(0); shed < want && from <= last; {
+		step()
+		list, err := q.droppable(from, last, func(n int, _ int64) bool { return n < dropSlice })
+		if err != nil || len(list) == 0 {
+			return ignoreDamage(err)
+		}
+		q.mu.Lock()
+		for i := 0; i < len(list) && shed < want; i++ {
+			if d := &list[i]; d.pos > c.handed && !c.rec.passed(d.pos) {
+				shed += d.s.bytes
+				c.drop(d, record.QueueFull, math.MaxUint64)
+			}
+		}
+		q.mu.Unlock()
+		from = list[len(list)-1].pos + 1
+	}
+	return q.commit(false)
+}
