@@ -33,7 +33,10 @@ var edges = map[string]string{
 	"internal/mount":                 "record pulse attach memo notice handover",
 	"internal/capture":               "record pulse wire notice",
 	"internal/queue":                 "record pulse wire notice",
-	"internal/uplink":                "record wire notice",
+	"internal/payload":               "record wire",
+	"internal/drain":                 "record payload notice",
+	"internal/refine":                "record filter format",
+	"internal/uplink":                "record payload wire notice",
 	"internal/ingest":                "record pulse wire notice",
 	"internal/ledger":                "record notice",
 	"internal/ledger/faulty":         "", // fault injection for tests
@@ -45,7 +48,7 @@ var edges = map[string]string{
 	"internal/journald":              "",
 	"internal/journald/journaldtest": "", // for tests
 	"internal/systemd":               "journald",
-	"internal/node":                  "record pulse identify rules wire mount handover capture queue uplink ingest ledger output config control metrics systemd notice",
+	"internal/node":                  "record pulse identify rules filter refine drain wire mount handover capture queue uplink ingest ledger output config control metrics systemd notice",
 	"cmd/ftfuse":                     "bugreport record rules capture queue output config control node systemd notice",
 	"cmd/mount.ftfuse":               "attach handover notice systemd",
 	"cmd/ftfuse-broker":              "handover systemd",

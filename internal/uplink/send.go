@@ -7,6 +7,7 @@ import (
 	"net"
 	"time"
 
+	"ftfuse/internal/payload"
 	"ftfuse/internal/record"
 	"ftfuse/internal/wire"
 )
@@ -33,7 +34,7 @@ func (s *session) send() error {
 			s.u.suspect = span{}
 		}
 		err = s.deliver(b, single)
-		var damage *bad
+		var damage *payload.Bad
 		if errors.As(err, &damage) {
 			err = s.damaged(b, single, damage)
 		}
@@ -48,7 +49,7 @@ func (s *session) send() error {
 
 // damaged deals with payload that cannot be read. The entry is dropped if it is known which one it is; otherwise the
 // positions are read again one by one.
-func (s *session) damaged(b record.Batch, single bool, damage *bad) error {
+func (s *session) damaged(b record.Batch, single bool, damage *payload.Bad) error {
 	if err := s.empty(s.ctx); err != nil { // the queue rewinds to what is acknowledged
 		return err
 	}
@@ -58,13 +59,13 @@ func (s *session) damaged(b record.Batch, single bool, damage *bad) error {
 		s.u.o.Backlog.Rewind()
 		return nil
 	}
-	why, v := judge(damage)
-	if v == doubtful {
+	why, v := payload.Judge(damage)
+	if v == payload.Doubtful {
 		if s.u.tries[b.First]++; s.u.tries[b.First] >= maxTries {
-			v = final
+			v = payload.Final
 		}
 	}
-	if v != final {
+	if v != payload.Final {
 		return damage // the next connection tries again, after a pause
 	}
 	if err := s.u.drop(span{b.First, b.Last}, why, damage); err != nil {
@@ -174,7 +175,7 @@ func headBound(c, before *record.Chunk) int {
 
 // ship reads the payload of chunks and sends them as one batch, when there is room in the window.
 func (s *session) ship(chunks []record.Chunk, at span, single, whole bool) error {
-	if err := s.load.load(chunks); err != nil {
+	if err := s.load.Load(chunks); err != nil {
 		return err
 	}
 	codec := s.u.o.Codec

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"ftfuse/internal/notice"
+	"ftfuse/internal/payload"
 	"ftfuse/internal/record"
 	"ftfuse/internal/wire"
 )
@@ -26,7 +27,7 @@ type session struct {
 	limits wire.Limits
 	resume *resume
 	track  *tracker
-	load   loader
+	load   payload.Loader
 	enc    wire.Encoder
 	number atomic.Uint64 // of the latest batch sent; written by run under writing
 	acked  atomic.Bool   // something was acknowledged on this connection
@@ -45,7 +46,7 @@ type session struct {
 }
 
 func newSession(u *Uplink, nc net.Conn) *session {
-	return &session{u: u, nc: nc, load: loader{store: u.o.Store}, enc: wire.Encoder{Level: u.o.Level}, pong: make(chan uint64, 4)}
+	return &session{u: u, nc: nc, load: payload.Loader{Store: u.o.Store}, enc: wire.Encoder{Level: u.o.Level}, pong: make(chan uint64, 4)}
 }
 
 // run serves the connection to its end, and says how it ended.

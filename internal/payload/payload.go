@@ -1,4 +1,5 @@
-package uplink
+// Package payload brings what chunks refer to back from spools, and verifies it.
+package payload
 
 import (
 	"errors"
@@ -9,32 +10,32 @@ import (
 	"ftfuse/internal/wire"
 )
 
-// loader brings payload from spools into one buffer, reused from batch to batch, and verifies it.
-type loader struct {
-	store record.Store
+// Loader brings payload from spools into one buffer, reused from batch to batch, and verifies it.
+type Loader struct {
+	Store record.Store
 	buf   []byte
 }
 
-// bad says which chunk cannot be sent.
-type bad struct {
-	chunk *record.Chunk
-	err   error
+// Bad says which chunk cannot be had, and why; Judge says what follows.
+type Bad struct {
+	Chunk *record.Chunk
+	Err   error
 }
 
-func (b *bad) Error() string {
-	return fmt.Sprintf("read payload of chunk %d: %v", b.chunk.Seq, b.err)
+func (b *Bad) Error() string {
+	return fmt.Sprintf("read payload of chunk %d: %v", b.Chunk.Seq, b.Err)
 }
-func (b *bad) Unwrap() error { return b.err }
+func (b *Bad) Unwrap() error { return b.Err }
 
-// load gives every chunk its Data and checks it against CRC. Data is valid until the next load.
-func (l *loader) load(chunks []record.Chunk) error {
+// Load gives every chunk its Data and checks it against CRC. Data is valid until the next Load. An error about one chunk is a *Bad.
+func (l *Loader) Load(chunks []record.Chunk) error {
 	need := 0
 	for i := range chunks {
 		if len(chunks[i].Extents) > 0 {
 			need += int(chunks[i].Len)
 		}
 		if err := wire.Check(&chunks[i]); err != nil {
-			return &bad{&chunks[i], err}
+			return &Bad{&chunks[i], err}
 		}
 	}
 	if cap(l.buf) < need || cap(l.buf) > 2*(need+1<<20) {
@@ -48,7 +49,7 @@ func (l *loader) load(chunks []record.Chunk) error {
 	for i := range chunks {
 		c := &chunks[i]
 		if sum := record.CRC(c.Data); sum != c.CRC {
-			return &bad{c, fmt.Errorf("got checksum %08x, want %08x: %w", sum, c.CRC, record.ErrCorrupt)}
+			return &Bad{c, fmt.Errorf("got checksum %08x, want %08x: %w", sum, c.CRC, record.ErrCorrupt)}
 		}
 	}
 	return nil
@@ -56,7 +57,7 @@ func (l *loader) load(chunks []record.Chunk) error {
 
 // readMerged reads extents that lie side by side, also of several chunks, by one call, and places Data. On an error
 // nobody knows which chunk it meant.
-func (l *loader) readMerged(chunks []record.Chunk, p []byte) error {
+func (l *Loader) readMerged(chunks []record.Chunk, p []byte) error {
 	var run record.Extent
 	start, end := 0, 0
 	for i := range chunks {
@@ -81,12 +82,12 @@ func (l *loader) readMerged(chunks []record.Chunk, p []byte) error {
 }
 
 // readEach reads extent by extent, to find the chunk that fails.
-func (l *loader) readEach(chunks []record.Chunk, p []byte) error {
+func (l *Loader) readEach(chunks []record.Chunk, p []byte) error {
 	for i := range chunks {
 		c := &chunks[i]
 		for _, e := range c.Extents {
 			if err := l.read(e, p[:e.Len]); err != nil {
-				return &bad{c, err}
+				return &Bad{c, err}
 			}
 			p = p[e.Len:]
 		}
@@ -94,36 +95,36 @@ func (l *loader) readEach(chunks []record.Chunk, p []byte) error {
 	return nil
 }
 
-func (l *loader) read(e record.Extent, p []byte) error {
+func (l *Loader) read(e record.Extent, p []byte) error {
 	if len(p) == 0 {
 		return nil
 	}
-	return l.store.ReadExtent(e, p)
+	return l.Store.ReadExtent(e, p)
 }
 
-// verdict is what a failed read says of its chunk.
-type verdict uint8
+// Verdict is what a failed read says of its chunk.
+type Verdict uint8
 
 const (
-	passing  verdict = iota // nothing: the machine is short of something
-	doubtful                // another attempt may help, not many
-	final
+	Passing  Verdict = iota // nothing: the machine is short of something
+	Doubtful                // another attempt may help, not many
+	Final
 )
 
-// judge says whether err makes its chunk undeliverable, and why.
-func judge(err error) (record.Reason, verdict) {
+// Judge says whether err makes its chunk undeliverable, and why.
+func Judge(err error) (record.Reason, Verdict) {
 	for _, short := range []syscall.Errno{syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.ENOBUFS, syscall.ENOSPC, syscall.EDQUOT, syscall.EAGAIN, syscall.EINTR} {
 		if errors.Is(err, short) {
-			return record.Damaged, passing
+			return record.Damaged, Passing
 		}
 	}
 	switch {
 	case errors.Is(err, record.ErrGone):
-		return record.SpoolLost, final
+		return record.SpoolLost, Final
 	case errors.Is(err, record.ErrCorrupt):
-		return record.Damaged, final
+		return record.Damaged, Final
 	case errors.Is(err, record.ErrRefused):
-		return record.Refused, final
+		return record.Refused, Final
 	}
-	return record.Damaged, doubtful
+	return record.Damaged, Doubtful
 }
