@@ -71,6 +71,10 @@ func (l *loader) checkOutputs(c *Receiver) {
 			}
 			continue
 		}
+		if !strings.HasPrefix(o.Base, "/") {
+			l.bad(at+".base", fmt.Sprintf("got %s, want an absolute path", quote(o.Base)), "relative paths would depend on where ftfuse is started")
+			continue
+		}
 		if within(o.Base, c.StateDir) || within(c.StateDir, o.Base) {
 			l.bad(at+".base", fmt.Sprintf("%s and %s (state_dir) lie in each other", o.Base, c.StateDir), "keep received files and the receiver's own data apart")
 		}
@@ -87,7 +91,7 @@ func (l *loader) checkOutputs(c *Receiver) {
 func (l *loader) checkJournal(at string, o Output) {
 	for _, key := range []string{"base", "path", "format", "template", "time_format", "time_zone", "file_mode", "dir_mode",
 		"rotate.size", "rotate.age", "rotate.keep", "rotate.keep_age", "rotate.compress"} {
-		if l.changed("outputs", o, key) {
+		if l.changed(o, key) {
 			l.doubt(at+"."+key, "has no effect with type: journal", "remove it, or write type: file")
 		}
 	}
@@ -103,10 +107,10 @@ func (l *loader) checkOutput(at string, o Output) {
 	if strings.HasPrefix(o.Path, "/") || strings.HasSuffix(o.Path, "/") || slices.Contains(strings.Split(o.Path, "/"), "..") {
 		l.bad(at+".path", fmt.Sprintf("got %s, want a file relative to base, without ..", quote(o.Path)), "write base for the directory, path for what comes below")
 	}
-	if l.changed("outputs", o, "identifier") {
+	if l.changed(o, "identifier") {
 		l.doubt(at+".identifier", "has no effect with type: file", "write type: journal, or remove it")
 	}
-	if o.Format != "template" && l.changed("outputs", o, "template") {
+	if o.Format != "template" && l.changed(o, "template") {
 		l.doubt(at+".template", "has no effect with format: "+o.Format, "write format: template, or remove it")
 	}
 	if o.Format == "template" && o.Template == "" {
@@ -114,7 +118,7 @@ func (l *loader) checkOutput(at string, o Output) {
 	}
 	if o.Rotate.Size == 0 && o.Rotate.Age == 0 {
 		for _, key := range []string{"keep", "keep_age", "compress"} {
-			if l.changed("outputs", o, "rotate."+key) {
+			if l.changed(o, "rotate."+key) {
 				l.doubt(at+".rotate."+key, "has no effect without rotation", "write rotate.size or rotate.age too")
 			}
 		}

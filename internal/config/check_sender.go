@@ -131,7 +131,7 @@ func (l *loader) checkRule(at string, r Rule, mounts, targets []string) {
 	}
 	if !r.Send {
 		for _, key := range []string{"targets", "capture", "unit", "expire", "when_full"} {
-			if l.changed("rules", r, key) {
+			if l.changed(r, key) {
 				l.doubt(at+"."+key, "has no effect, as the rule sends nothing", "remove it, or write send: true")
 			}
 		}
@@ -153,7 +153,7 @@ func (l *loader) checkRule(at string, r Rule, mounts, targets []string) {
 		l.bad(at+".when_full", fmt.Sprintf("%s does not go with capture %s: the kernel appends to the spool by itself there, and the sender can only make room afterwards", r.WhenFull, r.Capture),
 			"write capture: write, or when_full: drop-oldest")
 	}
-	if r.WhenFull != record.Block && l.changed("rules", r, "block") {
+	if r.WhenFull != record.Block && l.changed(r, "block") {
 		l.doubt(at+".block", "has no effect with when_full: "+r.WhenFull.String(), "write when_full: block, or remove it")
 	}
 	if r.WhenFull == record.Block && r.Block == 0 {
@@ -184,7 +184,7 @@ func (l *loader) checkTargets(c *Sender) {
 		if t.Backoff.Min > t.Backoff.Max {
 			l.bad(at+".backoff", fmt.Sprintf("got min %s above max %s", FormatDuration(t.Backoff.Min), FormatDuration(t.Backoff.Max)), "")
 		}
-		if t.Compression != "zstd" && l.changed("targets", t, "level") {
+		if t.Compression != "zstd" && l.changed(t, "level") {
 			l.doubt(at+".level", "has no effect with compression: "+t.Compression, "write compression: zstd, or remove it")
 		}
 		if !local(t.Address) {

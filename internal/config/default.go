@@ -1,6 +1,7 @@
 package config
 
 import (
+	"reflect"
 	"time"
 
 	"ftfuse/internal/record"
@@ -69,7 +70,19 @@ func DefaultReceiver() Receiver {
 	}
 }
 
-// The defaults of list elements: what an element gets for the keys that it does not name.
+// defaultElements returns what an element of each list gets for the keys that it does not name, for the configuration
+// of type root.
+func defaultElements(root reflect.Type) []any {
+	output := defaultOutput()
+	if root == reflect.TypeFor[Sender]() {
+		output.Path = "{path}"
+	}
+	return []any{
+		defaultMount(), DefaultRule(), defaultReceiverRule(), defaultTarget(), output,
+		Filter{With: "***"}, Limit{Per: "rule", Burst: 10 * time.Second, Every: 24 * time.Hour},
+		Pattern{}, Test{}, Expect{},
+	}
+}
 
 func defaultMount() Mount {
 	return Mount{UID: Keep, GID: Keep, AllowOther: true, Existing: "send"}
@@ -81,14 +94,21 @@ func DefaultRule() Rule {
 		Send:      true,
 		Capture:   record.Auto,
 		Unit:      record.Line,
+		LineEnd:   record.LF,
+		Join:      Join{Wait: time.Second, Lines: 1000},
 		MaxRecord: record.MaxChunk,
+		TooLong:   record.Split,
 		MaxAge:    5 * time.Second,
 		Readback:  16 << 20,
 		WhenFull:  record.DropOldest,
 		Block:     10 * time.Second,
+		Otherwise: "allow",
+		Sample:    1,
 		Targets:   []string{"default"},
 	}
 }
+
+func defaultReceiverRule() ReceiverRule { return ReceiverRule{Otherwise: "allow", Sample: 1} }
 
 func defaultTarget() Target {
 	return Target{
@@ -114,5 +134,12 @@ func defaultOutput() Output {
 		FileMode:   0o640,
 		DirMode:    0o750,
 		Durability: "os",
+		Plugin: Plugin{
+			User: Keep, Group: Keep,
+			Directory:   "/",
+			Stdout:      "journal",
+			StopTimeout: 10 * time.Second,
+			Restart:     Backoff{Min: 100 * time.Millisecond, Max: time.Minute},
+		},
 	}
 }

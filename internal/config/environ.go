@@ -85,19 +85,26 @@ func otherRole(root reflect.Type, variable string) bool {
 	return false
 }
 
-// fromEnv lays one variable over the rest. Lists are separated by commas.
+// fromEnv lays one variable over the rest. Lists are separated by commas; lists of sections without names are YAML.
 func (l *loader) fromEnv(t envTarget, text string, origin Origin) {
+	if isSections(t.field.Type) {
+		layer, problems := readValue(text, l.stack.root, t, origin)
+		if l.problems = append(l.problems, problems...); len(problems) == 0 {
+			l.stack.push(layer, false)
+		}
+		return
+	}
 	var value any
 	var err error
 	if t.field.Type.Kind() == reflect.Slice {
-		list := []string{}
+		list := reflect.MakeSlice(t.field.Type, 0, 0)
 		for _, part := range strings.FieldsFunc(text, func(c rune) bool { return c == ',' }) {
-			if _, err = parse(t.field, strings.TrimSpace(part)); err != nil {
+			if value, err = parse(t.field, strings.TrimSpace(part)); err != nil {
 				break
 			}
-			list = append(list, strings.TrimSpace(part))
+			list = reflect.Append(list, reflect.ValueOf(value))
 		}
-		value = list
+		value = list.Interface()
 	} else {
 		value, err = parse(t.field, text)
 	}

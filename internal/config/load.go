@@ -7,9 +7,6 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-
-	"ftfuse/internal/record"
-	"ftfuse/internal/rules"
 )
 
 // Sources says where a configuration comes from. Later ones win: the defaults, File or Text, the drop-ins beside
@@ -50,9 +47,7 @@ func (r *Report) place(path string) Origin {
 // report is never nil.
 func LoadSender(src Sources) (*Sender, *Report, error) {
 	defaults := DefaultSender()
-	l := newLoader(&defaults, map[string]any{
-		"mounts": defaultMount(), "rules": DefaultRule(), "targets": defaultTarget(),
-	})
+	l := newLoader(&defaults)
 	l.read(src)
 	var c Sender
 	if err := l.finish(&c, func() { c.resolve(); l.checkSender(&c) }); err != nil {
@@ -64,7 +59,7 @@ func LoadSender(src Sources) (*Sender, *Report, error) {
 // LoadReceiver is LoadSender for a receiver.
 func LoadReceiver(src Sources) (*Receiver, *Report, error) {
 	defaults := DefaultReceiver()
-	l := newLoader(&defaults, map[string]any{"outputs": defaultOutput()})
+	l := newLoader(&defaults)
 	l.read(src)
 	var c Receiver
 	if err := l.finish(&c, func() { l.checkReceiver(&c) }); err != nil {
@@ -86,27 +81,6 @@ func (c *Sender) resolve() {
 	}
 }
 
-// RuleOptions returns the rules as the matcher takes them. What no rule matches goes to the first target, by the
-// values that a rule has where it says nothing.
-func (c *Sender) RuleOptions() rules.Options {
-	o := rules.Options{Default: decision(DefaultRule())}
-	if len(c.Targets) > 0 {
-		o.Default.Targets = []string{c.Targets[0].Name}
-	}
-	for _, r := range c.Rules {
-		o.Rules = append(o.Rules, rules.Rule{Name: r.Name, Match: r.Match, Mounts: r.Mounts, Decision: decision(r)})
-	}
-	return o
-}
-
-func decision(r Rule) record.Decision {
-	return record.Decision{
-		Send: r.Send, Capture: r.Capture, Unit: r.Unit,
-		MaxRecord: int(r.MaxRecord), MaxAge: r.MaxAge, Readback: int64(r.Readback), Expire: r.Expire,
-		WhenFull: r.WhenFull, Block: r.Block, Targets: r.Targets,
-	}
-}
-
 // loader gathers the sources and what is wrong with them.
 type loader struct {
 	stack    *stack
@@ -114,8 +88,8 @@ type loader struct {
 	report   *Report
 }
 
-func newLoader(defaults any, elements map[string]any) *loader {
-	s := newStack(defaults, elements)
+func newLoader(defaults any) *loader {
+	s := newStack(defaults)
 	return &loader{stack: s, report: &Report{stack: s}}
 }
 
@@ -176,17 +150,23 @@ func (l *loader) required(v reflect.Value, path string) {
 	for i := range v.NumField() {
 		f, field := v.Field(i), v.Type().Field(i)
 		at := join(path, keyOf(field))
-		switch form := field.Tag.Get("form"); {
+		switch {
 		case f.Kind() == reflect.Struct:
 			l.required(f, at)
-		case isNamedList(f.Type()):
+		case isSections(f.Type()):
 			for j := range f.Len() {
-				l.required(f.Index(j), at+"["+f.Index(j).FieldByName("Name").String()+"]")
+				l.required(f.Index(j), elementPath(at, j, f.Index(j)))
 			}
-		case f.Kind() == reflect.String && (form == "path" || form == "address") && f.String() == "" && !l.broken(at):
+		case needed(field) && f.String() == "" && !l.broken(at):
 			l.bad(at, "is missing, want "+wants(field), "add `"+keyOf(field)+": ...` to this element")
 		}
 	}
+}
+
+// needed reports whether f takes no empty text.
+func needed(f reflect.StructField) bool {
+	form := f.Tag.Get("form")
+	return f.Type.Kind() == reflect.String && (choices(f) != nil || form != "" && !strings.HasSuffix(form, "?"))
 }
 
 // broken reports whether there is an error at path already.
@@ -194,9 +174,10 @@ func (l *loader) broken(path string) bool {
 	return slices.ContainsFunc(l.problems, func(p Problem) bool { return p.Key == path && !p.Warning })
 }
 
-// changed reports whether the element of a list differs from the default at key, which may be a path.
-func (l *loader) changed(list string, element any, key string) bool {
-	is, usual := toMap(reflect.ValueOf(element)), l.stack.elements[list]
+// changed reports whether the element of a list differs from its default at key, which may be a path.
+func (l *loader) changed(element any, key string) bool {
+	v := reflect.ValueOf(element)
+	is, usual := toMap(v), l.stack.elements[v.Type()]
 	for {
 		head, rest, deeper := strings.Cut(key, ".")
 		if !deeper {

@@ -2,8 +2,10 @@ package config
 
 import (
 	"errors"
+	"maps"
 	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/go-viper/mapstructure/v2"
 	"github.com/knadh/koanf/v2"
@@ -13,24 +15,28 @@ import (
 type stack struct {
 	koanf    *koanf.Koanf
 	root     reflect.Type
-	elements map[string]map[string]any // defaults of one element, by the key of its list
+	elements map[reflect.Type]map[string]any // defaults of one element of a list
 	origins  map[string]Origin
 }
 
 // newStack begins with the defaults, a pointer to a configuration struct.
-func newStack(defaults any, elements map[string]any) *stack {
+func newStack(defaults any) *stack {
 	v := reflect.ValueOf(defaults).Elem()
-	s := &stack{koanf: koanf.New("."), root: v.Type(), elements: map[string]map[string]any{}, origins: map[string]Origin{}}
-	for key, e := range elements {
-		s.elements[key] = toMap(reflect.ValueOf(e))
+	s := &stack{koanf: koanf.New("."), root: v.Type(), elements: map[reflect.Type]map[string]any{}, origins: map[string]Origin{}}
+	for _, e := range defaultElements(v.Type()) {
+		s.elements[reflect.TypeOf(e)] = toMap(reflect.ValueOf(e))
 	}
 	s.load(toMap(v), true)
 	return s
 }
 
 // push lays l on top. With replace, lists of named elements take the place of what was there; without, elements
-// of the same name are merged and new ones are added at the end.
+// of the same name are merged and new ones are added at the end. Lists of elements without names always take the
+// place of what was there.
 func (s *stack) push(l layer, replace bool) {
+	for _, list := range l.unnamed {
+		maps.DeleteFunc(s.origins, func(path string, _ Origin) bool { return strings.HasPrefix(path, list+"[") })
+	}
 	for path, o := range l.origins {
 		s.origins[path] = o
 	}
@@ -60,27 +66,28 @@ func (s *stack) merge(dst, src map[string]any, t reflect.Type, replace bool) {
 			s.merge(inner, v, f.Type, replace)
 		case []any:
 			old, _ := dst[key].([]any)
-			if replace {
+			if replace || !isNamedList(f.Type) {
 				old = nil
 			}
-			dst[key] = s.mergeNamed(old, v, f, replace)
+			dst[key] = s.mergeList(old, v, f.Type.Elem(), replace)
 		default:
 			dst[key] = v
 		}
 	}
 }
 
-func (s *stack) mergeNamed(old, more []any, f reflect.StructField, replace bool) []any {
+// mergeList merges what has a name in old into the element of that name, and adds the rest.
+func (s *stack) mergeList(old, more []any, t reflect.Type, replace bool) []any {
 	out := append([]any{}, old...)
 	for _, e := range more {
 		src := e.(map[string]any)
-		i := slices.IndexFunc(out, func(o any) bool { return o.(map[string]any)["name"] == src["name"] })
+		i := slices.IndexFunc(out, func(o any) bool { name := src["name"]; return name != nil && o.(map[string]any)["name"] == name })
 		if i < 0 {
 			element := map[string]any{}
-			s.merge(element, s.elements[keyOf(f)], f.Type.Elem(), replace)
+			s.merge(element, s.elements[t], t, replace)
 			out, i = append(out, element), len(out)
 		}
-		s.merge(out[i].(map[string]any), src, f.Type.Elem(), replace)
+		s.merge(out[i].(map[string]any), src, t, replace)
 	}
 	return out
 }
@@ -107,14 +114,14 @@ func toMap(v reflect.Value) map[string]any {
 		switch {
 		case f.Kind() == reflect.Struct:
 			out[key] = toMap(f)
-		case isNamedList(f.Type()):
+		case isSections(f.Type()):
 			list := []any{}
 			for j := range f.Len() {
 				list = append(list, toMap(f.Index(j)))
 			}
 			out[key] = list
 		case f.Kind() == reflect.Slice:
-			out[key] = append([]string{}, f.Interface().([]string)...)
+			out[key] = reflect.AppendSlice(reflect.MakeSlice(f.Type(), 0, f.Len()), f).Interface()
 		default:
 			out[key] = f.Interface()
 		}

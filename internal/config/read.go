@@ -13,14 +13,18 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// maxText bounds one configuration text in bytes. Thousands of rules fit.
-const maxText = 4 << 20
+// The bounds of one configuration text. Thousands of rules fit.
+const (
+	maxText   = 4 << 20 // bytes
+	maxValues = 1 << 20 // values that it gives, defaults of its sections included
+)
 
 // layer is one source: the values that it gives, of their final types, and where it gives them.
 // Lists of named elements stay lists; keys in origins write them as rules[NAME].
 type layer struct {
 	values  map[string]any
 	origins map[string]Origin
+	unnamed []string // paths of the lists of sections without names that it gives
 }
 
 // reader turns one YAML text into a layer. It goes on after a mistake, so that all are found.
@@ -28,7 +32,9 @@ type reader struct {
 	source   string
 	root     reflect.Type
 	origins  map[string]Origin
+	unnamed  []string
 	problems Problems
+	values   int // given so far
 }
 
 // readYAML reads text against the type of a configuration.
@@ -48,11 +54,34 @@ func readYAML(source string, text []byte, t reflect.Type) (layer, Problems) {
 		return l, r.problems
 	}
 	l.values = r.section(doc.Content[0], t, "")
+	l.unnamed = r.unnamed
 	var second yaml.Node
 	if err := dec.Decode(&second); err == nil {
 		r.complain(second.Line, "", "got a second document after ---, want one", "use a drop-in file for the second one")
 	} else if !errors.Is(err, io.EOF) {
 		r.syntax(err)
+	}
+	return l, r.problems
+}
+
+// readValue reads the text of one environment variable for a list of sections, as YAML or JSON in one line. A failure
+// names the variable only.
+func readValue(text string, root reflect.Type, t envTarget, origin Origin) (layer, Problems) {
+	r := &reader{root: root, origins: map[string]Origin{}}
+	l := layer{values: map[string]any{}, origins: r.origins}
+	var doc yaml.Node
+	if err := yaml.Unmarshal([]byte(text), &doc); err != nil {
+		r.syntax(err)
+	} else if len(doc.Content) > 0 {
+		r.origins[t.path] = Origin{}
+		l.values = nest(root, t.keys, r.sections(doc.Content[0], t.field.Type, t.path))
+	}
+	l.unnamed = r.unnamed
+	for path := range r.origins {
+		r.origins[path] = origin
+	}
+	for i := range r.problems {
+		r.problems[i].Origin = origin
 	}
 	return l, r.problems
 }
@@ -81,7 +110,7 @@ func (r *reader) complain(line int, key, text, hint string) {
 	r.problems = append(r.problems, Problem{Origin: Origin{File: r.source, Line: line}, Key: key, Text: text, Hint: hint})
 }
 
-// deref follows an alias. The schema is four levels deep, so that aliases cannot multiply beyond it.
+// deref follows an alias. The schema has no cycles, so that aliases end; how far they multiply, full bounds.
 func deref(n *yaml.Node) *yaml.Node {
 	if n.Kind == yaml.AliasNode {
 		return n.Alias
@@ -89,11 +118,25 @@ func deref(n *yaml.Node) *yaml.Node {
 	return n
 }
 
+// full counts n more values, and reports whether that is too many. Aliases multiply: a list of rules that all have the
+// same long list of filters is short in writing.
+func (r *reader) full(line, n int) bool {
+	before := r.values
+	r.values += n
+	if before <= maxValues && r.values > maxValues {
+		r.complain(line, "", fmt.Sprintf("got more than %d values, want fewer", maxValues), "count what aliases (*name) stand for each time")
+	}
+	return r.values > maxValues
+}
+
 // section reads a mapping whose keys are the fields of t.
 func (r *reader) section(n *yaml.Node, t reflect.Type, path string) map[string]any {
 	line := n.Line
 	n = deref(n)
 	out := map[string]any{}
+	if r.full(line, t.NumField()) {
+		return out
+	}
 	if n.Kind != yaml.MappingNode {
 		if n.Kind == yaml.ScalarNode && n.Tag == "!!null" && path == "" {
 			return out // a file of comments only
@@ -149,8 +192,8 @@ func (r *reader) value(n *yaml.Node, f reflect.StructField, path string) (v any,
 	case f.Type.Kind() == reflect.Struct:
 		v = r.section(n, f.Type, path)
 		return v, true // what is good of it stays
-	case isNamedList(f.Type):
-		v = r.namedList(n, f.Type.Elem(), path)
+	case isSections(f.Type):
+		v = r.sections(n, f.Type, path)
 		return v, true
 	case f.Type.Kind() == reflect.Slice:
 		v = r.list(n, f, path)
@@ -161,19 +204,52 @@ func (r *reader) value(n *yaml.Node, f reflect.StructField, path string) (v any,
 }
 
 // list reads a list of scalars; one scalar alone stands for a list of it.
-func (r *reader) list(n *yaml.Node, f reflect.StructField, path string) []string {
-	out := []string{}
+func (r *reader) list(n *yaml.Node, f reflect.StructField, path string) any {
+	out := reflect.MakeSlice(f.Type, 0, 0)
 	target := deref(n)
 	if target.Kind == yaml.ScalarNode && target.Tag != "!!null" {
 		target = &yaml.Node{Kind: yaml.SequenceNode, Line: n.Line, Content: []*yaml.Node{target}}
 	}
 	if target.Kind != yaml.SequenceNode {
 		r.complain(n.Line, path, "got "+describe(target)+", want a list", "write [] for none")
-		return out
+		return out.Interface()
 	}
 	for _, e := range target.Content {
-		if s, ok := r.scalar(e, f, path).(string); ok {
-			out = append(out, s)
+		if r.full(e.Line, 1) {
+			break
+		}
+		if v := r.scalar(e, f, path); v != nil {
+			out = reflect.Append(out, reflect.ValueOf(v))
+		}
+	}
+	return out.Interface()
+}
+
+// sections reads a list of sections, whose type is t.
+func (r *reader) sections(n *yaml.Node, t reflect.Type, path string) []any {
+	target, named := deref(n), isNamedList(t)
+	if !named {
+		r.unnamed = append(r.unnamed, path)
+	}
+	switch {
+	case target.Kind != yaml.SequenceNode:
+		hint := "write [] for none"
+		if target.Kind == yaml.MappingNode {
+			first := keyOf(t.Elem().Field(0))
+			hint = fmt.Sprintf("begin each element with `- %s: %s`", first, strings.ToUpper(first))
+		}
+		r.complain(n.Line, path, "got "+describe(target)+", want a list", hint)
+		return []any{}
+	case named:
+		return r.namedList(target, t.Elem(), path)
+	}
+	out := []any{}
+	for i, e := range target.Content {
+		at := numbered(path, i)
+		r.origins[at] = Origin{File: r.source, Line: e.Line}
+		out = append(out, r.section(e, t.Elem(), at))
+		if r.values > maxValues {
+			break
 		}
 	}
 	return out
@@ -182,34 +258,28 @@ func (r *reader) list(n *yaml.Node, f reflect.StructField, path string) []string
 // namedList reads a list of sections that have a name each.
 func (r *reader) namedList(n *yaml.Node, t reflect.Type, path string) []any {
 	out := []any{}
-	target := deref(n)
-	if target.Kind != yaml.SequenceNode {
-		hint := "write [] for none"
-		if target.Kind == yaml.MappingNode {
-			hint = "begin each element with `- name: NAME`"
-		}
-		r.complain(n.Line, path, "got "+describe(target)+", want a list", hint)
-		return out
-	}
 	seen := map[string]int{}
-	for i, e := range target.Content {
+	for i, e := range n.Content {
+		if r.values > maxValues {
+			break
+		}
 		name := nameOf(deref(e))
 		if name == "" {
-			elementPath := fmt.Sprintf("%s[#%d]", path, i+1)
-			r.section(e, t, elementPath)
-			if deref(e).Kind == yaml.MappingNode && !slices.ContainsFunc(r.problems, func(p Problem) bool { return p.Key == elementPath+".name" }) {
-				r.complain(e.Line, elementPath, "has no name", "add `name: NAME`: messages, drop-ins and counters need it")
+			at := fmt.Sprintf("%s[#%d]", path, i+1)
+			r.section(e, t, at)
+			if deref(e).Kind == yaml.MappingNode && !slices.ContainsFunc(r.problems, func(p Problem) bool { return p.Key == at+".name" }) {
+				r.complain(e.Line, at, "has no name", "add `name: NAME`: messages, drop-ins and counters need it")
 			}
 			continue
 		}
-		elementPath := fmt.Sprintf("%s[%s]", path, name)
+		at := fmt.Sprintf("%s[%s]", path, name)
 		if first, twice := seen[name]; twice {
-			r.complain(e.Line, elementPath, fmt.Sprintf("the name is taken at line %d", first), "give one of them another name")
+			r.complain(e.Line, at, fmt.Sprintf("the name is taken at line %d", first), "give one of them another name")
 			continue
 		}
 		seen[name] = e.Line
-		r.origins[elementPath] = Origin{File: r.source, Line: e.Line}
-		if m := r.section(e, t, elementPath); m["name"] != nil {
+		r.origins[at] = Origin{File: r.source, Line: e.Line}
+		if m := r.section(e, t, at); m["name"] != nil {
 			out = append(out, m)
 		}
 	}

@@ -10,7 +10,10 @@ type Receiver struct {
 	Metrics  ReceiverMetrics `koanf:"metrics"`
 	Listen   []string        `koanf:"listen" form:"address"`
 	Limits   Limits          `koanf:"limits"`
+	Rules    []ReceiverRule  `koanf:"rules"` // none: everything goes to every output
 	Outputs  []Output        `koanf:"outputs"`
+	Patterns []Pattern       `koanf:"patterns"`
+	Tests    []Test          `koanf:"tests"`
 }
 
 // ReceiverMetrics says where Prometheus and health checks ask.
@@ -28,28 +31,13 @@ type Limits struct {
 	WriteTimeout     time.Duration `koanf:"write_timeout" min:"100ms" max:"10m"`
 }
 
-// Output is a tree of files that received data is written to, or the journal of the machine.
-type Output struct {
-	Name       string `koanf:"name" form:"name"`
-	Type       string `koanf:"type" oneof:"file journal"`
-	Identifier string `koanf:"identifier"` // of a journal's entries; "": the last name of the file's path
-	Base       string `koanf:"base" form:"path?"`
-	Path       string `koanf:"path" form:"text"` // template, relative to Base
-	Format     string `koanf:"format" oneof:"raw template json"`
-	Template   string `koanf:"template"`    // the original's %-keys, for format template
-	TimeFormat string `koanf:"time_format"` // strftime, and %- for nine digits of nanoseconds
-	TimeZone   string `koanf:"time_zone" form:"zone"`
-	Rotate     Rotate `koanf:"rotate"`
-	FileMode   Mode   `koanf:"file_mode"`
-	DirMode    Mode   `koanf:"dir_mode"`
-	Durability string `koanf:"durability" oneof:"os disk"`
-}
-
-// Rotate says when a file is closed and renamed, and how many of those stay.
-type Rotate struct {
-	Size     Size          `koanf:"size" min:"0"`      // 0: not by size
-	Age      time.Duration `koanf:"age" min:"0s"`      // 0: not by age
-	Keep     int           `koanf:"keep" min:"0"`      // rotated files kept; 0: all
-	KeepAge  time.Duration `koanf:"keep_age" min:"0s"` // rotated files older than this are removed; 0: never
-	Compress string        `koanf:"compress" oneof:"none gzip zstd"`
+// ReceiverRule decides about what arrives for the paths that it matches.
+type ReceiverRule struct {
+	Name      string   `koanf:"name" form:"name"`
+	Match     []string `koanf:"match" form:"glob"`     // the path below the sender's mount
+	Hosts     []string `koanf:"hosts" form:"wildcard"` // of the sending machine's name; none: all
+	Filters   []Filter `koanf:"filters"`
+	Otherwise string   `koanf:"otherwise" oneof:"allow deny"`
+	Sample    int      `koanf:"sample" min:"1"`
+	Outputs   []string `koanf:"outputs" form:"name"` // none: every output
 }

@@ -69,7 +69,7 @@ func FuzzReadYAML(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		l, problems := readYAML("fuzz", []byte(text), reflect.TypeFor[Sender]())
 		defaults := DefaultSender()
-		s := newStack(&defaults, map[string]any{"mounts": defaultMount(), "rules": DefaultRule(), "targets": defaultTarget()})
+		s := newStack(&defaults)
 		s.push(l, true)
 		var c Sender
 		if err := s.decode(&c); err != nil {

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"reflect"
 	"strings"
 	"time"
@@ -27,10 +28,30 @@ func fieldOf(t reflect.Type, key string) (reflect.StructField, bool) {
 	return reflect.StructField{}, false
 }
 
-// isNamedList reports whether t is a list of sections, which all have a key name.
-func isNamedList(t reflect.Type) bool {
+// isSections reports whether t is a list of sections.
+func isSections(t reflect.Type) bool {
 	return t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Struct
 }
+
+// isNamedList reports whether t is a list of sections that all have a key name. Others are known by their position.
+func isNamedList(t reflect.Type) bool {
+	if !isSections(t) {
+		return false
+	}
+	_, named := fieldOf(t.Elem(), "name")
+	return named
+}
+
+// elementPath is the path of element i of the list at path, by name where it has one: rules[web].filters[2].
+func elementPath(path string, i int, element reflect.Value) string {
+	if isNamedList(reflect.SliceOf(element.Type())) {
+		return path + "[" + element.FieldByName("Name").String() + "]"
+	}
+	return numbered(path, i)
+}
+
+// numbered is the path of element i of a list without names, which people count from 1.
+func numbered(path string, i int) string { return fmt.Sprintf("%s[%d]", path, i+1) }
 
 func join(path, key string) string {
 	if path == "" {
@@ -56,6 +77,9 @@ func wants(f reflect.StructField) string {
 	case reflect.TypeFor[Mode]():
 		return "octal permission bits, as in 0640"
 	case reflect.TypeFor[UserID]():
+		if f.Tag.Get("form") == "id" {
+			return "a user id or the name of a user on this machine"
+		}
 		return "keep, a user id or the name of a user on this machine"
 	case reflect.TypeFor[GroupID]():
 		return "keep, a group id or the name of a group on this machine"
@@ -71,8 +95,16 @@ func wants(f reflect.StructField) string {
 		return "a name"
 	case "address":
 		return "an address"
-	case "glob":
+	case "glob", "wildcard":
 		return "a pattern"
+	case "regexp":
+		return "a regular expression"
+	case "dir":
+		return "a directory"
+	case "below":
+		return "a path below the mount"
+	case "environment":
+		return "NAME=VALUE"
 	}
 	return "text"
 }
@@ -104,7 +136,7 @@ func homeOf(t reflect.Type, key string) (string, bool) {
 	for i := range t.NumField() {
 		f := t.Field(i)
 		inner := f.Type
-		if isNamedList(inner) {
+		if isSections(inner) {
 			inner = inner.Elem()
 		}
 		if inner.Kind() != reflect.Struct {

@@ -1,25 +1,24 @@
 // Package config reads, merges and judges the configuration files of a sender and a receiver.
 package config
 
-import (
-	"time"
-
-	"ftfuse/internal/record"
-)
+import "time"
 
 // Sender is what sender.yaml says. The tags are the schema: koanf names the key, oneof, min, max and form bound
-// its value, and docs/configuration.md explains it to people.
+// its value (a form's question mark allows an empty text), and docs/configuration.md explains it to people.
 type Sender struct {
-	Host     string   `koanf:"host"`                   // name sent to receivers
-	StateDir string   `koanf:"state_dir" form:"path"`  // identity, cursors, pick-up positions
-	SpoolDir string   `koanf:"spool_dir" form:"path?"` // captured bytes that are not delivered yet
-	Control  Control  `koanf:"control"`
-	Log      Log      `koanf:"log"`
-	Metrics  Metrics  `koanf:"metrics"`
-	Mounts   []Mount  `koanf:"mounts"`
-	Rules    []Rule   `koanf:"rules"`
-	Queue    Queue    `koanf:"queue"`
-	Targets  []Target `koanf:"targets"`
+	Host     string    `koanf:"host"`                   // name sent to receivers
+	StateDir string    `koanf:"state_dir" form:"path"`  // identity, cursors, pick-up positions
+	SpoolDir string    `koanf:"spool_dir" form:"path?"` // captured bytes that are not delivered yet
+	Control  Control   `koanf:"control"`
+	Log      Log       `koanf:"log"`
+	Metrics  Metrics   `koanf:"metrics"`
+	Mounts   []Mount   `koanf:"mounts"`
+	Rules    []Rule    `koanf:"rules"`
+	Queue    Queue     `koanf:"queue"`
+	Targets  []Target  `koanf:"targets"`
+	Outputs  []Output  `koanf:"outputs"` // on this machine; they and targets share one space of names
+	Patterns []Pattern `koanf:"patterns"`
+	Tests    []Test    `koanf:"tests"`
 }
 
 // Control is the local control socket.
@@ -50,23 +49,6 @@ type Mount struct {
 	GID        GroupID `koanf:"gid"`   // group of what is created; Keep: the creator's
 	AllowOther bool    `koanf:"allow_other"`
 	Existing   string  `koanf:"existing" oneof:"send skip"` // files found at the very first start
-}
-
-// Rule decides about the paths that it matches.
-type Rule struct {
-	Name      string          `koanf:"name" form:"name"`
-	Match     []string        `koanf:"match" form:"glob"`  // relative to the mount
-	Mounts    []string        `koanf:"mounts" form:"name"` // names; none: every mount
-	Send      bool            `koanf:"send"`
-	Capture   record.Mode     `koanf:"capture"`
-	Unit      record.Unit     `koanf:"unit"`
-	MaxRecord Size            `koanf:"max_record" min:"1" max:"1MiB"`
-	MaxAge    time.Duration   `koanf:"max_age" min:"0s"` // 0: a partial line waits until it ends
-	Readback  Size            `koanf:"readback" min:"0"`
-	Expire    time.Duration   `koanf:"expire" min:"0s"` // 0: never
-	WhenFull  record.WhenFull `koanf:"when_full"`
-	Block     time.Duration   `koanf:"block" min:"0s" max:"1h"`
-	Targets   []string        `koanf:"targets" form:"name"`
 }
 
 // Queue is the durable queue on the sender's disk.

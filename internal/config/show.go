@@ -61,11 +61,10 @@ func (s *shower) section(v reflect.Value, path, first string) {
 		case f.Kind() == reflect.Struct:
 			s.line(lead, "")
 			s.section(f, at, indent+"  ")
-		case isNamedList(f.Type()) && f.Len() > 0:
+		case isSections(f.Type()) && f.Len() > 0:
 			s.line(lead, "")
 			for j := range f.Len() {
-				name := f.Index(j).FieldByName("Name").String()
-				s.section(f.Index(j), at+"["+name+"]", indent+"  - ")
+				s.section(f.Index(j), elementPath(at, j, f.Index(j)), indent+"  - ")
 			}
 		case f.Kind() == reflect.Slice && f.Len() > 1:
 			s.line(lead, at)

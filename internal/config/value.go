@@ -1,17 +1,13 @@
 package config
 
 import (
-	"errors"
 	"fmt"
-	"net"
-	"path"
 	"reflect"
 	"strconv"
 	"strings"
 	"time"
 
 	"ftfuse/internal/record"
-	"ftfuse/internal/rules"
 )
 
 // words are the types whose values are one of a few words.
@@ -22,6 +18,12 @@ var words = map[reflect.Type]map[string]any{
 	reflect.TypeFor[record.Unit](): {
 		"line": record.Line, "write": record.Write, "binary": record.Binary,
 	},
+	reflect.TypeFor[record.LineEnd](): {
+		"lf": record.LF, "crlf": record.CRLF, "cr": record.CR, "nul": record.NUL, "any": record.Any,
+	},
+	reflect.TypeFor[record.LongRecord](): {
+		"split": record.Split, "truncate": record.Truncate, "drop": record.DropLong,
+	},
 	reflect.TypeFor[record.WhenFull](): {
 		"drop-oldest": record.DropOldest, "drop-newest": record.DropNewest,
 		"block": record.Block, "local": record.Local, "refuse": record.Refuse,
@@ -30,9 +32,11 @@ var words = map[reflect.Type]map[string]any{
 
 // wordOrder is the order in which people are told the words.
 var wordOrder = map[reflect.Type][]string{
-	reflect.TypeFor[record.Mode]():     {"auto", "open", "write"},
-	reflect.TypeFor[record.Unit]():     {"line", "write", "binary"},
-	reflect.TypeFor[record.WhenFull](): {"drop-oldest", "drop-newest", "block", "local", "refuse"},
+	reflect.TypeFor[record.Mode]():       {"auto", "open", "write"},
+	reflect.TypeFor[record.Unit]():       {"line", "write", "binary"},
+	reflect.TypeFor[record.LineEnd]():    {"lf", "crlf", "cr", "nul", "any"},
+	reflect.TypeFor[record.LongRecord](): {"split", "truncate", "drop"},
+	reflect.TypeFor[record.WhenFull]():   {"drop-oldest", "drop-newest", "block", "local", "refuse"},
 }
 
 // choices returns the words that a field takes, or nil.
@@ -59,8 +63,12 @@ func parse(f reflect.StructField, text string) (any, error) {
 	if err := bounds(f, v, text); err != nil {
 		return nil, err
 	}
+	form := f.Tag.Get("form")
+	if v == UserID(Keep) && form == "id" {
+		return nil, wantError{got: text, want: wants(f)}
+	}
 	if s, ok := v.(string); ok {
-		return v, checkForm(f.Tag.Get("form"), s)
+		return v, checkForm(form, s)
 	}
 	return v, nil
 }
@@ -154,121 +162,6 @@ func bounds(f reflect.StructField, v any, text string) error {
 		return wantError{got: text, want: "at most " + most}
 	}
 	return nil
-}
-
-// checkForm judges a text by its form tag; a question mark at the end allows the empty text.
-func checkForm(form, s string) error {
-	if name, ok := strings.CutSuffix(form, "?"); ok {
-		if s == "" {
-			return nil
-		}
-		form = name
-	}
-	if strings.IndexByte(s, 0) >= 0 {
-		return wantError{got: s, want: "text without NUL"}
-	}
-	switch form {
-	case "path":
-		return checkPath(s)
-	case "name":
-		return checkName(s)
-	case "address":
-		return checkAddress(s)
-	case "glob":
-		var bad *rules.PatternError
-		if errors.As(rules.CheckPattern(s), &bad) {
-			return wantError{got: s, want: bad.Want, hint: globHint(s)}
-		}
-	case "zone":
-		if _, err := Zone(s); err != nil {
-			return wantError{got: s, want: "local, UTC or a zone of the tz database, as in Europe/Berlin"}
-		}
-	case "text":
-		if s == "" {
-			return wantError{got: s, want: "text that is not empty"}
-		}
-	}
-	return nil
-}
-
-func checkPath(s string) error {
-	switch {
-	case s == "":
-		return wantError{got: s, want: "an absolute path"}
-	case !strings.HasPrefix(s, "/"):
-		return wantError{got: s, want: "an absolute path", hint: "relative paths would depend on where ftfuse is started"}
-	case path.Clean(s) != s:
-		return wantError{got: s, want: "a clean path", hint: "write " + path.Clean(s)}
-	}
-	return nil
-}
-
-// checkName holds names to what fits everywhere they are used: unit names, metrics, environment variables.
-func checkName(s string) error {
-	const want = "a name of letters, digits, - and _, 64 at most, beginning with a letter or digit"
-	if s == "" || len(s) > 64 || s[0] == '-' || s[0] == '_' {
-		return wantError{got: s, want: want}
-	}
-	for _, c := range []byte(s) {
-		if c != '-' && c != '_' && (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') {
-			return wantError{got: s, want: want}
-		}
-	}
-	return nil
-}
-
-func checkAddress(s string) error {
-	const want = "HOST:PORT, [IPV6]:PORT or unix:/PATH"
-	if socket, ok := strings.CutPrefix(s, "unix:"); ok {
-		if err := checkPath(socket); err != nil || len(socket) > maxSocketPath {
-			return wantError{got: s, want: want}
-		}
-		return nil
-	}
-	host, port, err := net.SplitHostPort(s)
-	if err != nil {
-		w := wantError{got: s, want: want}
-		if strings.Count(s, ":") == 0 && s != "" {
-			w.hint = "write " + s + ":" + Port + " for the usual port"
-		}
-		return w
-	}
-	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 && host == "" {
-		return wantError{got: s, want: want + ", with a port from 1 to 65535"}
-	}
-	return nil
-}
-
-// maxSocketPath is what fits in sockaddr_un (unix(7)) with its final NUL.
-const maxSocketPath = 107
-
-// Network returns s, an address of the configuration, as net.Dial and net.Listen take it.
-func Network(s string) (network, address string) {
-	if p, ok := strings.CutPrefix(s, "unix:"); ok {
-		return "unix", p
-	}
-	return "tcp", s
-}
-
-// Zone returns the time zone that time_zone names.
-func Zone(s string) (*time.Location, error) {
-	switch s {
-	case "local":
-		return time.Local, nil
-	case "", "Local":
-		return nil, fmt.Errorf("time zone %q: want local, UTC or a zone of the tz database", s)
-	}
-	return time.LoadLocation(s)
-}
-
-func globHint(s string) string {
-	switch {
-	case strings.HasPrefix(s, "/"):
-		return "write " + strings.TrimLeft(s, "/")
-	case strings.HasSuffix(s, "/"):
-		return "write " + s + "** for everything below it"
-	}
-	return ""
 }
 
 // wantError says what was found and what was expected.
