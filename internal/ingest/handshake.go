@@ -42,7 +42,11 @@ func (c *conn) handshake() error {
 	}
 	w := wire.Welcome{Version: wire.Version, Credit: c.s.credit(), Limits: c.s.o.limits()}
 	for _, s := range hello.Streams {
-		if m := c.s.o.Output.Mark(s); m.Seq > 0 {
+		m, err := c.s.o.Output.Mark(ctx, s)
+		if err != nil {
+			return refuse(NoMarks, wire.Busy, 0, "the marks cannot be read: %v; come back", err)
+		}
+		if m.Seq > 0 {
 			m.Stream = s
 			w.Marks = append(w.Marks, m)
 		}

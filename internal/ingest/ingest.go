@@ -17,12 +17,13 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// Output is where chunks go. Mark returns how far it holds a stream durably; it must cover what Put returned nil for.
+// Output is where chunks go. Mark returns how far it holds a stream durably; it must cover what Put returned nil for. An
+// output that cannot say so just now returns an error: no mark would mean that it holds nothing.
 // Put is called by one connection at a time for one stream, with that stream's chunks in order; it must not keep the
 // slice or any Data. An error that wraps record.ErrRefused refuses the chunks for good, others are tried again.
 type Output interface {
 	record.Sink
-	Mark(record.Stream) record.Durable
+	Mark(context.Context, record.Stream) (record.Durable, error)
 }
 
 // Server takes connections from any number of listeners. Several Serve may run at once and share its limits.

@@ -53,7 +53,7 @@ func TestDropsWhatIsKnown(t *testing.T) {
 	}
 	p.nc.Close()
 	p = connect(t, address, stream(1), 1)
-	if want := out.Mark(stream(1)); !slices.Equal(p.welcome.Marks, []record.Durable{want}) || want.Seq != 9 {
+	if want, _ := out.Mark(t.Context(), stream(1)); !slices.Equal(p.welcome.Marks, []record.Durable{want}) || want.Seq != 9 {
 		t.Errorf("got marks %+v, want %+v", p.welcome.Marks, want)
 	}
 }
@@ -327,5 +327,36 @@ func TestOptions(t *testing.T) {
 		if s, err := New(o); err == nil || s != nil {
 			t.Errorf("%s: got no error", name)
 		}
+	}
+}
+
+// An output that cannot say what it holds is not one that holds nothing: nobody is welcomed, nothing is stored meanwhile.
+func TestMarksCannotBeRead(t *testing.T) {
+	out := newMemory()
+	out.marks[stream(1)] = record.Durable{Stream: stream(1), Seq: 3, Chain: 9}
+	var attempts atomic.Int64
+	away := func() error {
+		if attempts.Add(1) <= 3 {
+			return errors.New("database is away")
+		}
+		return nil
+	}
+	out.blind = away
+	s, address := serve(t, Options{Output: out})
+	p := dial(t, address)
+	p.send(hello(stream(1), 1))
+	if f, ok := p.receive().(wire.Nack); !ok || f.Code != wire.Busy || f.Number != 0 {
+		t.Fatalf("got %+v, want NACK busy", f)
+	}
+	attempts.Store(9)
+	p = connect(t, address, stream(1), 1)
+	attempts.Store(0)
+	p.batch(chunks(stream(1), 1, 5, 10))
+	p.acked(1)
+	if got := out.seqs(stream(1)); !slices.Equal(got, []uint64{4, 5}) {
+		t.Errorf("got %v, want 4 and 5", got)
+	}
+	if st := s.Status(); st.Failures != 3 || st.Refused["no_marks"] != 1 || st.DuplicateChunks != 3 {
+		t.Errorf("got %+v, want 3 failures, one refusal, 3 duplicates", st)
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"ftfuse/internal/record"
 )
 
-// memory is an Output that keeps everything. fail, if set, is asked before each Put is applied.
+// memory is an Output that keeps everything. fail, if set, is asked before each Put is applied, blind before each Mark.
 type memory struct {
 	mu    sync.Mutex
 	marks map[record.Stream]record.Durable
@@ -16,16 +16,22 @@ type memory struct {
 	data  map[record.Stream][]byte
 	puts  int
 	fail  func(ctx context.Context, chunks []record.Chunk) error
+	blind func() error
 }
 
 func newMemory() *memory {
 	return &memory{marks: map[record.Stream]record.Durable{}, got: map[record.Stream][]record.Chunk{}, data: map[record.Stream][]byte{}}
 }
 
-func (m *memory) Mark(s record.Stream) record.Durable {
+func (m *memory) Mark(_ context.Context, s record.Stream) (record.Durable, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.marks[s]
+	if m.blind != nil {
+		if err := m.blind(); err != nil {
+			return record.Durable{}, err
+		}
+	}
+	return m.marks[s], nil
 }
 
 func (m *memory) Put(ctx context.Context, chunks []record.Chunk) error {

@@ -31,12 +31,13 @@ const (
 	Silent                          // nothing for the idle timeout
 	Deaf                            // does not read what is sent to it
 	NotTaken                        // the output refused a batch for good
+	NoMarks                         // the output cannot say what it holds
 	reasonsEnd
 )
 
 func (r Reason) String() string {
 	return [...]string{"too_many", "too_many_per_address", "no_hello", "stray", "wrong_version", "clone", "waiting", "oversized",
-		"malformed", "bad_sum", "beyond_credit", "slow", "silent", "deaf", "not_taken", "unknown"}[min(r, reasonsEnd)]
+		"malformed", "bad_sum", "beyond_credit", "slow", "silent", "deaf", "not_taken", "no_marks", "unknown"}[min(r, reasonsEnd)]
 }
 
 // refusal ends a connection: counted, logged, and told to the peer.

@@ -3,6 +3,7 @@ package ingest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"time"
 
@@ -101,10 +102,12 @@ func (c *conn) put(chunks []record.Chunk) error {
 	var known drops
 	for {
 		c.pulse.Begin() // the output asks its ledger
-		chunks = c.fresh(chunks, &known)
+		marks, err := c.marks(streams)
 		c.pulse.End()
-		var err error
-		if len(chunks) > 0 { // many peers wait for their turn here, at an output that has a pulse of its own
+		if err == nil {
+			chunks = fresh(chunks, marks, &known)
+		}
+		if err == nil && len(chunks) > 0 { // many peers wait for their turn here, at an output that has a pulse of its own
 			err = c.s.o.Output.Put(c.storing, chunks)
 		}
 		if err == nil {
@@ -138,22 +141,30 @@ func (c *conn) pause(d time.Duration) bool {
 // drops counts what the marks cover.
 type drops struct{ chunks, bytes, records uint64 }
 
+// marks asks the output how far it holds each stream.
+func (c *conn) marks(streams []record.Stream) (map[record.Stream]*uint64, error) {
+	marks := make(map[record.Stream]*uint64, len(streams))
+	for _, s := range streams {
+		m, err := c.s.o.Output.Mark(c.storing, s)
+		if err != nil {
+			return nil, fmt.Errorf("mark of sender %v, epoch %d: %w", s.Sender, s.Epoch, err)
+		}
+		marks[s] = &m.Seq
+	}
+	return marks, nil
+}
+
 // fresh moves the chunks that no mark covers to the front and returns them; the others are counted in d. What it
 // cuts off is not needed again: marks only grow.
-func (c *conn) fresh(chunks []record.Chunk, d *drops) []record.Chunk {
+func fresh(chunks []record.Chunk, marks map[record.Stream]*uint64, d *drops) []record.Chunk {
 	var source *record.Source
 	var mark *uint64
-	marks := map[record.Stream]*uint64{}
 	n := 0
 	for i := range chunks {
 		ch := &chunks[i]
 		if ch.Source != source {
 			source = ch.Source
-			if mark = marks[source.Stream]; mark == nil {
-				seq := c.s.o.Output.Mark(source.Stream).Seq
-				mark = &seq
-				marks[source.Stream] = mark
-			}
+			mark = marks[source.Stream]
 		}
 		if ch.Seq <= *mark {
 			d.chunks++

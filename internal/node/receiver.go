@@ -61,14 +61,14 @@ func (o outputs) Put(ctx context.Context, chunks []record.Chunk) error {
 }
 
 // Mark returns how far every output holds a stream.
-func (o outputs) Mark(s record.Stream) record.Durable {
+func (o outputs) Mark(_ context.Context, s record.Stream) (record.Durable, error) {
 	low := o[0].Mark(s)
 	for _, out := range o[1:] {
 		if m := out.Mark(s); m.Seq < low.Seq {
 			low = m
 		}
 	}
-	return low
+	return low, nil
 }
 
 // RunReceiver runs a receiver until ctx ends, then stops it in order. SIGHUP makes it close and reopen the output files.

@@ -63,10 +63,10 @@ type void struct {
 	marks map[record.Stream]record.Durable
 }
 
-func (v *void) Mark(s record.Stream) record.Durable {
+func (v *void) Mark(_ context.Context, s record.Stream) (record.Durable, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return v.marks[s]
+	return v.marks[s], nil
 }
 
 func (v *void) Put(_ context.Context, chunks []record.Chunk) error {

@@ -30,10 +30,10 @@ type memory struct {
 	fail  func(chunks []record.Chunk) error
 }
 
-func (m *memory) Mark(s record.Stream) record.Durable {
+func (m *memory) Mark(_ context.Context, s record.Stream) (record.Durable, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.marks[s]
+	return m.marks[s], nil
 }
 
 func (m *memory) Put(ctx context.Context, chunks []record.Chunk) error {
