@@ -25,6 +25,8 @@ var edges = map[string]string{
 	"internal/wire":                  "record",
 	"internal/identify":              "record",
 	"internal/rules":                 "record",
+	"internal/tap":                   "record",
+	"internal/top":                   "control",
 	"internal/attach":                "",
 	"internal/handover":              "notice",
 	"internal/notice":                "",
@@ -48,8 +50,8 @@ var edges = map[string]string{
 	"internal/journald":              "",
 	"internal/journald/journaldtest": "", // for tests
 	"internal/systemd":               "journald",
-	"internal/node":                  "record pulse identify rules filter refine drain wire mount handover capture queue uplink ingest ledger output config control metrics systemd notice",
-	"cmd/ftfuse":                     "bugreport record rules capture queue output config control node systemd notice",
+	"internal/node":                  "record pulse identify rules filter refine drain format plugin wire mount handover capture queue uplink ingest ledger output config control metrics systemd notice tap",
+	"cmd/ftfuse":                     "bugreport record rules filter format refine capture queue output config control node plugin systemd notice top k2hft",
 	"cmd/mount.ftfuse":               "attach handover notice systemd",
 	"cmd/ftfuse-broker":              "handover systemd",
 	"scripts/bench":                  "",
@@ -80,6 +82,7 @@ var owners = map[string]string{
 	"github.com/cpuguy83/go-md2man/v2":    "scripts/manpages",
 	"github.com/dustin/go-humanize":       "cmd/ftfuse",
 	"golang.org/x/term":                   "cmd/ftfuse",
+	"github.com/gdamore/tcell/v3":         "internal/top",
 	"golang.org/x/sys":                    everything,
 	"golang.org/x/sync":                   everything,
 	"go.uber.org/goleak":                  "", // tests only

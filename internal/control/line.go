@@ -36,11 +36,11 @@ func (s *SenderStatus) line(before *SenderStatus, took time.Duration) []string {
 			odd = fmt.Sprintf(" (%s: %s)", m.Name, m.State)
 		}
 	}
-	captured, delivered := s.moved()
-	capturedThen, deliveredThen := before.moved()
+	captured, delivered := s.Moved()
+	capturedThen, deliveredThen := before.Moved()
 	parts := []string{
 		fmt.Sprintf("%s serving%s", outOf(serving, len(s.Mounts), "mount"), odd),
-		fmt.Sprintf("captures %s, delivers %s", rate(captured, capturedThen, took), rate(delivered, deliveredThen, took)),
+		fmt.Sprintf("captures %s, delivers %s", rate(captured.Bytes, capturedThen.Bytes, took), rate(delivered.Bytes, deliveredThen.Bytes, took)),
 		humanBytes(s.Queue.Bytes) + " queued",
 	}
 	connected, odd := 0, ""
@@ -52,19 +52,6 @@ func (s *SenderStatus) line(before *SenderStatus, took time.Duration) []string {
 		}
 	}
 	return append(parts, fmt.Sprintf("%s connected%s", outOf(connected, len(s.Peers), "receiver"), odd))
-}
-
-// moved returns the bytes captured, for however many targets, and delivered to all of them.
-func (s *SenderStatus) moved() (captured, delivered uint64) {
-	rules := map[string]uint64{}
-	for _, f := range s.Flows {
-		rules[f.Rule] = max(rules[f.Rule], f.Captured.Bytes)
-		delivered += f.Delivered.Bytes
-	}
-	for _, n := range rules {
-		captured += n
-	}
-	return captured, delivered
 }
 
 func (r *ReceiverStatus) line(before *ReceiverStatus, took time.Duration) []string {

@@ -21,7 +21,8 @@ const (
 	stopTimeout    = 2 * time.Second
 )
 
-// Handler answers one request. What it returns is sent as JSON; an *Error decides about the HTTP status itself.
+// Handler answers one request. What it returns is sent as JSON, a Stream as one
+// that goes on; an *Error decides about the HTTP status itself.
 type Handler func(ctx context.Context, query url.Values, body []byte) (any, error)
 
 // Handlers maps "METHOD /path" to what answers it.
@@ -39,6 +40,10 @@ func (e *Error) Error() string { return e.Text }
 // Serve answers on l until ctx ends, then closes l, lets running requests finish for at most two seconds, and
 // returns nil.
 func Serve(ctx context.Context, l net.Listener, handlers Handlers, log *slog.Logger) error {
+	return ServeHTTP(ctx, l, muxOf(handlers), log)
+}
+
+func muxOf(handlers Handlers) *http.ServeMux {
 	mux := http.NewServeMux()
 	for pattern, h := range handlers {
 		mux.HandleFunc(pattern, serve(h))
@@ -46,17 +51,21 @@ func Serve(ctx context.Context, l net.Listener, handlers Handlers, log *slog.Log
 	mux.HandleFunc("/", serve(func(context.Context, url.Values, []byte) (any, error) {
 		return nil, &Error{Status: http.StatusNotFound, Text: "unknown command", Hint: "is the running ftfuse older than this one? compare `ftfuse version` with `ftfuse status`"}
 	}))
-	return ServeHTTP(ctx, l, mux, log)
+	return mux
 }
 
 // ServeHTTP has h answer on l with the same bounds, and ends as Serve does.
 func ServeHTTP(ctx context.Context, l net.Listener, h http.Handler, log *slog.Logger) error {
+	return serveWithin(ctx, l, h, log, serverTimeout)
+}
+
+func serveWithin(ctx context.Context, l net.Listener, h http.Handler, log *slog.Logger, limit time.Duration) error {
 	s := &http.Server{
 		Handler:           h,
-		ReadHeaderTimeout: serverTimeout / 6,
-		ReadTimeout:       serverTimeout,
-		WriteTimeout:      serverTimeout,
-		IdleTimeout:       serverTimeout,
+		ReadHeaderTimeout: limit / 6,
+		ReadTimeout:       limit,
+		WriteTimeout:      limit,
+		IdleTimeout:       limit,
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 		BaseContext:       func(net.Listener) context.Context { return ctx },
@@ -85,6 +94,10 @@ func serve(h Handler) http.HandlerFunc {
 			err = &Error{Status: http.StatusRequestEntityTooLarge, Text: "cannot read the request: " + err.Error()}
 		} else {
 			answer, err = h(r.Context(), r.URL.Query(), body)
+		}
+		if s, ok := answer.(Stream); ok && err == nil {
+			serveStream(w, r, s)
+			return
 		}
 		w.Header().Set("Content-Type", "application/json")
 		if err != nil {

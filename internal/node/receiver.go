@@ -19,6 +19,7 @@ import (
 	"ftfuse/internal/output"
 	"ftfuse/internal/pulse"
 	"ftfuse/internal/record"
+	"ftfuse/internal/tap"
 )
 
 // receiver is a running receiver: what peers send goes from ingest to the outputs, each with its marks in the ledger.
@@ -35,6 +36,7 @@ type receiver struct {
 	listeners []net.Listener
 	listening []string // their addresses
 	rates     rates
+	tap       tap.Hub // hears what all outputs have taken
 	pulses    pulse.Group
 }
 
@@ -125,7 +127,7 @@ func (r *receiver) open() error {
 	}
 	l := cfg.Limits
 	r.ingest, err = ingest.New(ingest.Options{
-		Output: r.outputs, Logger: r.log.With("part", "ingest"), Pulses: &r.pulses, Connections: l.Connections, PerAddress: l.PerAddress,
+		Output: tappedOutputs{r.outputs, &r.tap}, Logger: r.log.With("part", "ingest"), Pulses: &r.pulses, Connections: l.Connections, PerAddress: l.PerAddress,
 		Memory: int64(l.Memory), HandshakeTimeout: l.HandshakeTimeout, IdleTimeout: l.IdleTimeout, WriteTimeout: l.WriteTimeout,
 	})
 	if err != nil {

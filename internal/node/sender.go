@@ -22,6 +22,7 @@ import (
 	"ftfuse/internal/queue"
 	"ftfuse/internal/record"
 	"ftfuse/internal/rules"
+	"ftfuse/internal/tap"
 	"ftfuse/internal/uplink"
 )
 
@@ -41,6 +42,7 @@ type sender struct {
 	backing mount.Backing
 	uplinks []peer
 	rates   rates
+	tap     tap.Hub // hears what has been queued
 
 	pulses pulse.Group
 
@@ -133,7 +135,7 @@ func (s *sender) openCustody() error {
 	cfg := s.cfg
 	var err error
 	s.capture, err = capture.New(capture.Options{
-		Dir: cfg.SpoolDir, Source: s.source, Sink: queueSink{s}, Refresh: s.ident.Refresh,
+		Dir: cfg.SpoolDir, Source: s.source, Sink: tapped{queueSink{s}, &s.tap}, Refresh: s.ident.Refresh,
 		Logger: s.log.With("part", "capture"), Pulses: &s.pulses, MaxSize: int64(cfg.Queue.MaxSize), MinFree: int64(cfg.Queue.MinFree),
 		DropOldest: s.dropOldest, Held: func() int64 { return s.queue.Held() }, Disk: cfg.Queue.Durability == "disk",
 		SegmentSize: int(min(cfg.Queue.SegmentSize/4, 16<<20)),
@@ -141,6 +143,7 @@ func (s *sender) openCustody() error {
 	if err != nil {
 		return err
 	}
+	s.tap.Store = s.capture
 	ages := expiry(cfg)
 	q, past, err := queue.Open(queue.Options{
 		Dir: cfg.Queue.Dir, Source: s.source, Durability: durability(cfg.Queue.Durability),
