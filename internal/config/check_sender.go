@@ -5,8 +5,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"ftfuse/internal/record"
 )
 
 // checkSender judges what no single value shows. A check is left out where a section that it needs is wrong
@@ -22,50 +20,18 @@ func (l *loader) checkSender(c *Sender) {
 	run(func(c *Sender) { l.checkControl(c.Control) }, "control")
 	run(func(c *Sender) { l.checkMetrics(c.Metrics.Listen, c.Control) }, "control", "metrics")
 	run(l.checkMounts, "mounts", "state_dir", "spool_dir", "queue", "control")
-	run(l.checkRules, "rules", "mounts", "targets")
+	run(l.checkRules, "rules", "mounts", "targets", "outputs", "patterns")
 	run(l.checkQueue, "queue", "spool_dir", "state_dir")
-	run(l.checkTargets, "targets")
-}
-
-func (l *loader) bad(path, text, hint string) {
-	l.problems = append(l.problems, Problem{Origin: l.report.place(path), Key: path, Text: text, Hint: hint})
-}
-
-func (l *loader) doubt(path, text, hint string) {
-	l.problems = append(l.problems, Problem{Origin: l.report.place(path), Key: path, Text: text, Hint: hint, Warning: true})
+	run(l.checkTargets, "targets", "outputs", "rules")
+	run(l.checkCopies, "outputs", "mounts", "targets", "rules", "queue", "spool_dir", "state_dir")
+	run(func(c *Sender) { l.checkPatterns(c.Patterns) }, "patterns")
+	run(l.checkSenderTests, "tests", "mounts", "rules", "targets", "outputs")
 }
 
 func (l *loader) checkHost(c *Sender) {
 	if len(c.Host) > 255 || strings.ContainsAny(c.Host, "/\x00\n") {
 		l.bad("host", fmt.Sprintf("got %s, want at most 255 bytes without / and line ends", quote(c.Host)), "")
 	}
-}
-
-func (l *loader) checkControl(c Control) {
-	if len(c.Socket) > maxSocketPath {
-		l.bad("control.socket", fmt.Sprintf("got %d bytes, want at most %d, the kernel's limit", len(c.Socket), maxSocketPath), "")
-	}
-	if c.Mode&0o007 != 0 {
-		l.doubt("control.mode", fmt.Sprintf("%s lets every user of the machine give commands", c.Mode), "write 0660 and name a group")
-	}
-}
-
-// checkMetrics keeps figures, paths and names from whoever else is in the network.
-func (l *loader) checkMetrics(listen string, c Control) {
-	network, address := Network(listen)
-	switch {
-	case listen == "":
-	case !local(listen):
-		l.bad("metrics.listen", fmt.Sprintf("got %s, want a loopback address or a unix socket: there is neither encryption nor a password", quote(listen)),
-			"write 127.0.0.1:PORT, or let systemd listen: a socket unit with FileDescriptorName=metrics")
-	case network == "unix" && address == c.Socket:
-		l.bad("metrics.listen", "got the control socket, want one of its own", "write unix:"+strings.TrimSuffix(c.Socket, ".sock")+"-metrics.sock")
-	}
-}
-
-// within reports whether path is dir or lies below it.
-func within(path, dir string) bool {
-	return path == dir || dir == "/" || strings.HasPrefix(path, dir+"/")
 }
 
 func (l *loader) checkMounts(c *Sender) {
@@ -101,66 +67,6 @@ func (l *loader) checkMounts(c *Sender) {
 	}
 }
 
-func (l *loader) checkRules(c *Sender) {
-	mounts, targets := names(c.Mounts, func(m Mount) string { return m.Name }), names(c.Targets, func(t Target) string { return t.Name })
-	owner := map[string]string{}
-	for _, r := range c.Rules {
-		at := "rules[" + r.Name + "]"
-		l.checkRule(at, r, mounts, targets)
-		for _, pattern := range r.Match {
-			key := fmt.Sprint(pattern, "\x00", r.Mounts)
-			if first, taken := owner[key]; taken && first != r.Name {
-				l.doubt(at+".match", fmt.Sprintf("pattern %s stands in rule %s already, which is written first and wins", pattern, first), "remove one of them")
-			} else if taken {
-				l.doubt(at+".match", fmt.Sprintf("pattern %s stands here twice", pattern), "remove one of them")
-			} else {
-				owner[key] = r.Name
-			}
-		}
-	}
-}
-
-func (l *loader) checkRule(at string, r Rule, mounts, targets []string) {
-	if len(r.Match) == 0 {
-		l.bad(at+".match", "got no pattern, want at least one", `write match: ["**"] for every file`)
-	}
-	for _, m := range r.Mounts {
-		if !slices.Contains(mounts, m) {
-			l.bad(at+".mounts", fmt.Sprintf("got %s, want the name of a mount: %s", quote(m), listNames(mounts)), didYouMean(m, mounts))
-		}
-	}
-	if !r.Send {
-		for _, key := range []string{"targets", "capture", "unit", "expire", "when_full"} {
-			if l.changed(r, key) {
-				l.doubt(at+"."+key, "has no effect, as the rule sends nothing", "remove it, or write send: true")
-			}
-		}
-		return
-	}
-	if len(r.Targets) == 0 {
-		l.bad(at+".targets", "got none, want at least one", "write send: false for what is only stored")
-	}
-	for _, t := range r.Targets {
-		if !slices.Contains(targets, t) {
-			l.bad(at+".targets", fmt.Sprintf("got %s, want the name of a target: %s", quote(t), listNames(targets)), didYouMean(t, targets))
-		}
-	}
-	if r.Unit == record.Write && r.Capture != record.WriteMode {
-		l.bad(at+".unit", fmt.Sprintf("unit write does not go with capture %s: the kernel appends to the spool by itself there, and nobody sees single writes", r.Capture),
-			"write capture: write")
-	}
-	if r.WhenFull != record.DropOldest && r.Capture != record.WriteMode {
-		l.bad(at+".when_full", fmt.Sprintf("%s does not go with capture %s: the kernel appends to the spool by itself there, and the sender can only make room afterwards", r.WhenFull, r.Capture),
-			"write capture: write, or when_full: drop-oldest")
-	}
-	if r.WhenFull != record.Block && l.changed(r, "block") {
-		l.doubt(at+".block", "has no effect with when_full: "+r.WhenFull.String(), "write when_full: block, or remove it")
-	}
-	if r.WhenFull == record.Block && r.Block == 0 {
-		l.bad(at+".block", "got 0s, want a time that a write waits for room", "write when_full: refuse to refuse at once")
-	}
-}
-
 func (l *loader) checkQueue(c *Sender) {
 	q := c.Queue
 	if 2*q.SegmentSize > q.MaxSize {
@@ -176,38 +82,53 @@ func (l *loader) checkQueue(c *Sender) {
 }
 
 func (l *loader) checkTargets(c *Sender) {
-	if len(c.Targets) == 0 {
-		l.bad("targets", "got none, want at least one", "write `- {name: default, address: HOST:"+Port+"}`")
+	if len(c.Targets) == 0 && len(c.Outputs) == 0 {
+		l.bad("targets", "got none, want at least one, or an output", "write `- {name: default, address: HOST:"+Port+"}`")
 	}
+	used := c.used()
 	for i, t := range c.Targets {
 		at := "targets[" + t.Name + "]"
-		if t.Backoff.Min > t.Backoff.Max {
-			l.bad(at+".backoff", fmt.Sprintf("got min %s above max %s", FormatDuration(t.Backoff.Min), FormatDuration(t.Backoff.Max)), "")
-		}
+		l.checkBackoff(at+".backoff", t.Backoff)
 		if t.Compression != "zstd" && l.changed(t, "level") {
 			l.doubt(at+".level", "has no effect with compression: "+t.Compression, "write compression: zstd, or remove it")
 		}
 		if !local(t.Address) {
 			l.doubt(at+".address", t.Address+" is reached without encryption and without proof of who answers", "use it in networks that you trust")
 		}
-		used := i == 0 || slices.ContainsFunc(c.Rules, func(r Rule) bool { return r.Send && slices.Contains(r.Targets, t.Name) })
-		if !used {
+		if i > 0 && !used[t.Name] {
 			l.doubt(at, "no rule sends to it", "remove it, or name it as target of a rule")
 		}
 	}
 }
 
-func names[T any](list []T, name func(T) string) []string {
-	out := make([]string, len(list))
-	for i, e := range list {
-		out[i] = name(e)
+// used says which targets and outputs get anything, besides what no rule matches.
+func (c *Sender) used() map[string]bool {
+	used := map[string]bool{}
+	name := func(list []string) {
+		for _, n := range list {
+			used[n] = true
+		}
 	}
-	return out
+	for _, r := range c.Rules {
+		if !r.Send {
+			continue
+		}
+		name(r.Targets)
+		for _, f := range r.Filters {
+			name(f.Targets)
+		}
+	}
+	for _, o := range c.Outputs {
+		name(o.Plugin.StdoutTargets)
+	}
+	return used
 }
 
-func listNames(list []string) string {
-	if len(list) == 0 {
-		return "there is none"
+// destinations are the targets and outputs, in the order in which people are told them.
+func (c *Sender) destinations() destinations {
+	d := destinations{names: names(c.Targets, nameOfTarget), noun: "a target"}
+	if len(c.Outputs) > 0 {
+		d.names, d.noun = append(d.names, names(c.Outputs, nameOfOutput)...), "a target or output"
 	}
-	return strings.Join(list, ", ")
+	return d
 }

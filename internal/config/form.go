@@ -94,7 +94,10 @@ func checkBelow(s string) error {
 	const want = "a file's path below the mount, without / at its beginning, . and .."
 	if s == "" || s == "." || path.Clean("/"+s) != "/"+s {
 		w := wantError{got: s, want: want}
-		if clean := strings.TrimPrefix(path.Clean("/"+s), "/"); clean != "" {
+		switch clean := strings.TrimPrefix(path.Clean("/"+s), "/"); {
+		case strings.HasPrefix(s, "/"):
+			w.hint = "leave out the path of the mount"
+		case clean != "":
 			w.hint = "write " + clean
 		}
 		return w

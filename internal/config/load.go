@@ -155,7 +155,9 @@ func (l *loader) required(v reflect.Value, path string) {
 			l.required(f, at)
 		case isSections(f.Type()):
 			for j := range f.Len() {
-				l.required(f.Index(j), elementPath(at, j, f.Index(j)))
+				if element := elementPath(at, j, f.Index(j)); !l.broken(element) {
+					l.required(f.Index(j), element)
+				}
 			}
 		case needed(field) && f.String() == "" && !l.broken(at):
 			l.bad(at, "is missing, want "+wants(field), "add `"+keyOf(field)+": ...` to this element")
@@ -172,6 +174,12 @@ func needed(f reflect.StructField) bool {
 // broken reports whether there is an error at path already.
 func (l *loader) broken(path string) bool {
 	return slices.ContainsFunc(l.problems, func(p Problem) bool { return p.Key == path && !p.Warning })
+}
+
+// given reports whether a source says something at path.
+func (l *loader) given(path string) bool {
+	_, ok := l.stack.origins[path]
+	return ok
 }
 
 // changed reports whether the element of a list differs from its default at key, which may be a path.

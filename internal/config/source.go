@@ -2,14 +2,12 @@ package config
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"unicode/utf8"
 )
 
 // Role is which of the two configurations is meant.
@@ -94,39 +92,4 @@ func reason(err error) string {
 		return p.Err.Error()
 	}
 	return err.Error()
-}
-
-// Guess tells a sender's configuration from a receiver's by its keys, else by its file name.
-func Guess(path string) (Role, error) {
-	text, err := readBounded(path)
-	if err != nil {
-		return "", Problems{{Origin: Origin{File: path}, Text: "cannot read it: " + reason(err), Hint: readHint(err)}}
-	}
-	if !utf8.Valid(text) {
-		return "", Problems{{Origin: Origin{File: path}, Text: "not YAML: got bytes that are not UTF-8", Hint: "name a configuration file"}}
-	}
-	votes := map[Role]int{}
-	for _, line := range strings.Split(string(text), "\n") {
-		key, _, found := strings.Cut(line, ":")
-		if !found {
-			continue
-		}
-		switch strings.Trim(key, `"{ `) {
-		case "mounts", "rules", "queue", "targets", "host", "spool_dir":
-			votes[RoleSender]++
-		case "listen", "limits", "outputs":
-			votes[RoleReceiver]++
-		}
-	}
-	base := filepath.Base(path) + " " + filepath.Base(filepath.Dir(path))
-	switch s, r := votes[RoleSender], votes[RoleReceiver]; {
-	case s > r, s == r && strings.Contains(base, "sender"):
-		return RoleSender, nil
-	case r > s, strings.Contains(base, "receiver"):
-		return RoleReceiver, nil
-	}
-	return "", Problems{{
-		Origin: Origin{File: path}, Text: "cannot tell whether it is a sender's or a receiver's",
-		Hint: fmt.Sprintf("say --role %s or --role %s", RoleSender, RoleReceiver),
-	}}
 }

@@ -184,6 +184,10 @@ func TestGuess(t *testing.T) {
 	}{
 		"a.yaml":               {"mounts: []\n", RoleSender},
 		"b.yaml":               {`{"listen": []}`, RoleReceiver},
+		"c.yaml":               {"rules:\n  - name: a\n    limits: []\n", RoleSender},
+		"d.yaml":               {"outputs:\n  - name: a\nrules:\n  - name: a\nlisten: [':1']\n", RoleReceiver},
+		"broken.yaml":          {"mounts: [\n  listen: 1\n", RoleSender},
+		"sender.d/out.yaml":    {"outputs: []\n", RoleSender},
 		"receiver-site.yaml":   {"log: {level: info}\n", RoleReceiver},
 		"sender.d/x.yaml":      {"log: {level: info}\n", RoleSender},
 		"nothing-to-go-by.yml": {"log: {level: info}\n", ""},
