@@ -65,6 +65,8 @@ func FuzzReadYAML(f *testing.F) {
 	f.Add("host: a\nrules: [{name: x, match: ['**'], expire: 7d}]\n")
 	f.Add("mounts: &a [*a]\n")
 	f.Add("? [a, b]\n: c\n")
+	f.Add(everything)
+	f.Add("rules: [{name: x, filters: [{}, 7, &f {action: deny, uids: [a]}, *f], limits: {}, tests: [[]]}]\noutputs: [{name: y, plugin: {command: /x}}]\n")
 	f.Add("queue: {max_size: 1e309}\nlog: !!binary aGk=\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		l, problems := readYAML("fuzz", []byte(text), reflect.TypeFor[Sender]())
