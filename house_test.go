@@ -43,6 +43,7 @@ var edges = map[string]string{
 	"internal/ledger":                "record notice",
 	"internal/ledger/faulty":         "", // fault injection for tests
 	"internal/output":                "record pulse ledger notice journald",
+	"internal/plugin":                "record pulse notice journald",
 	"internal/config":                "record rules",
 	"internal/bugreport":             "",
 	"internal/control":               "record",

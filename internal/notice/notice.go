@@ -31,6 +31,8 @@ var (
 	Hung             = of("hung", "bd9cdfb6dcb84709bf4e9aa0bdfe6407")
 	ReloadIgnored    = of("reload_ignored", "fa73638dc3fa425990a17f0aa7844dc6")
 	ControlElsewhere = of("control_elsewhere", "657949c9c857432e85779e1e5b174ce2")
+	PluginEnded      = of("plugin_ended", "49cde54d59225acdb673d3a03f9a9494")
+	PluginUncertain  = of("plugin_uncertain", "09cae1edd1cb5f21fb0d1bdda6809317")
 	MetricsOff       = of("metrics_off", "c3a82f0660ef4392b4b779fe38ded66f")
 )
 

@@ -167,7 +167,7 @@ func TestText(t *testing.T) {
 }
 
 // withs are the attributes that loggers bring along, by package.
-var withs = map[string]string{"uplink": "target", "mount": "mount dir", "ingest": "peer", "output": "output"}
+var withs = map[string]string{"uplink": "target", "mount": "mount dir", "ingest": "peer", "output": "output", "plugin": "output"}
 
 // What the catalog quotes of a message, every message with that notice has.
 func TestCatalogQuotesWhatMessagesHave(t *testing.T) {
