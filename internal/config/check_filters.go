@@ -6,7 +6,8 @@ import (
 )
 
 // BuiltInPatterns are the names that a filter's redact takes besides the configuration's own patterns.
-var BuiltInPatterns = []string{"email", "ipv4", "ipv6", "mac", "bearer", "jwt", "aws_key", "password", "card", "uuid"}
+var BuiltInPatterns = []string{"aws_key", "bearer", "card", "email", "ipv4", "ipv6", "jwt", "mac", "password", "private_key",
+	"secret", "url_password", "uuid"}
 
 // filterCheck is what the filters of a configuration can refer to.
 type filterCheck struct {
@@ -55,7 +56,7 @@ func (l *loader) checkConditions(at string, f Filter, c filterCheck) {
 		l.bad(at+".is", "got values and no field", "add `field: NAME`")
 	}
 	if f.Not && f.Contains == "" && f.Prefix == "" && f.Match == "" && f.Field == "" {
-		l.doubt(at+".not", "has no effect without contains, prefix, match or field", "remove it")
+		l.bad(at+".not", "got nothing that it could turn round, want contains, prefix, match or field", "remove it")
 	}
 	if len(f.Hosts) > 0 && !c.receiver {
 		l.bad(at+".hosts", "goes with a receiver: all of a sender's records are of one host", "remove it")
@@ -69,7 +70,7 @@ func (l *loader) checkAction(at string, f Filter, c filterCheck) {
 			l.bad(at+"."+d.key, "does not go with action "+f.Action, "write action: "+strings.Join(d.actions, " or ")+", or remove it")
 		}
 	}
-	if f.Action == "rewrite" && !l.given(at+".rewrite") {
+	if f.Action == "rewrite" && f.Rewrite == "" {
 		l.bad(at+".rewrite", "is missing, want what the record becomes", `add rewrite: "..."`)
 	}
 	if rewrites := f.Action == "rewrite" || f.Action == "allow" && f.Rewrite != ""; rewrites {
@@ -94,7 +95,7 @@ func (l *loader) checkAction(at string, f Filter, c filterCheck) {
 func (l *loader) checkPatterns(patterns []Pattern) {
 	for _, p := range patterns {
 		if slices.Contains(BuiltInPatterns, p.Name) {
-			l.doubt("patterns["+p.Name+"]", "takes the place of the built-in pattern of that name", "give it another name")
+			l.bad("patterns["+p.Name+"]", "got the name of a built-in pattern", "call it own_"+p.Name)
 		}
 	}
 }

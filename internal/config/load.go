@@ -176,12 +176,6 @@ func (l *loader) broken(path string) bool {
 	return slices.ContainsFunc(l.problems, func(p Problem) bool { return p.Key == path && !p.Warning })
 }
 
-// given reports whether a source says something at path.
-func (l *loader) given(path string) bool {
-	_, ok := l.stack.origins[path]
-	return ok
-}
-
 // changed reports whether the element of a list differs from its default at key, which may be a path.
 func (l *loader) changed(element any, key string) bool {
 	v := reflect.ValueOf(element)
