@@ -72,6 +72,21 @@ func TestJournalFields(t *testing.T) {
 	}
 }
 
+func TestJournalOfFramedRecords(t *testing.T) {
+	d := journaldtest.New(t)
+	d.Start()
+	j := newJournal(t, d, openLedger(t, t.TempDir()))
+	c := chunk(source(1), 1, "a", "two\nlines\ncr\rnone")
+	c.File.Unit, c.Marks = record.Framed, []record.Mark{{Len: 10}, {Len: 3}, {Len: 4}}
+	must(t, j.Put(t.Context(), []record.Chunk{c}))
+	for _, want := range []string{"two\nlines 0 ", "cr 10 ", "none 13 1"} {
+		e, _ := d.Next()
+		if got := e.Fields["MESSAGE"] + " " + e.Fields["FTFUSE_OFFSET"] + " " + e.Fields["FTFUSE_NO_LF"]; got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
 // A record of any size arrives as one entry, in a file where a datagram is too small.
 func TestJournalLargeRecords(t *testing.T) {
 	d := journaldtest.New(t)

@@ -1,10 +1,9 @@
 package output
 
 import (
-	"bytes"
 	"fmt"
-	"time"
 
+	"ftfuse/internal/format"
 	"ftfuse/internal/journald"
 	"ftfuse/internal/record"
 )
@@ -18,7 +17,7 @@ const (
 // entryMaker renders journal entries. docs/output.md lists the fields.
 type entryMaker struct {
 	identifier string // "": the last name of the path
-	clock      *clock
+	clock      *format.Clock
 	buf        []byte
 	// What is the same for a run of chunks; tail holds it for these three.
 	source *record.Source
@@ -28,11 +27,7 @@ type entryMaker struct {
 }
 
 func newEntryMaker(identifier string) *entryMaker {
-	c, err := parseClock("%FT%T.%-Z", time.UTC, true)
-	if err != nil {
-		panic(err) // a constant
-	}
-	return &entryMaker{identifier: identifier, clock: c}
+	return &entryMaker{identifier: identifier, clock: format.NewUTC()}
 }
 
 // each calls f with an entry for every record of the chunk, or for the gap. f must not keep it.
@@ -42,7 +37,7 @@ func (e *entryMaker) each(c *record.Chunk, f func(entry []byte) error) error {
 		return f(e.gap(c))
 	}
 	var err error
-	eachRecord(c, func(rec []byte, off int, at int64) {
+	format.EachRecord(c, func(rec []byte, off int, at int64) {
 		if err == nil {
 			err = f(e.record(c, rec, off, at))
 		}
@@ -52,13 +47,10 @@ func (e *entryMaker) each(c *record.Chunk, f func(entry []byte) error) error {
 
 func (e *entryMaker) record(c *record.Chunk, rec []byte, off int, at int64) []byte {
 	last := off+len(rec) == len(c.Data)
-	text, whole := rec, true
-	if fileOf(c).Unit == record.Line {
-		text, whole = bytes.CutSuffix(rec, []byte{'\n'})
-	}
+	text, end := format.Cut(c, rec)
 	b := journald.Field(e.buf[:0], "MESSAGE", text)
 	b = journald.Field(b, "PRIORITY", infoPriority)
-	if !whole {
+	if unit := fileOf(c).Unit; len(end) == 0 && (unit == record.Line || unit == record.Framed) {
 		b = journald.Field(b, "FTFUSE_NO_LF", "1")
 	}
 	if off == 0 && c.Flags&record.Continues != 0 {
@@ -95,7 +87,7 @@ func orUnknown(path string) string {
 
 func (e *entryMaker) finish(b []byte, c *record.Chunk, at int64) []byte {
 	var time [40]byte
-	b = journald.Field(b, "FTFUSE_TIME", e.clock.append(time[:0], at))
+	b = journald.Field(b, "FTFUSE_TIME", e.clock.Append(time[:0], at))
 	b = journald.Field(b, "FTFUSE_CLOCK", c.Clock.String())
 	b = journald.Number(b, "FTFUSE_SEQ", c.Seq)
 	b = journald.Number(b, "FTFUSE_HANDLE", c.Handle)

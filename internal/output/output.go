@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"ftfuse/internal/format"
 	"ftfuse/internal/ledger"
 	"ftfuse/internal/pulse"
 	"ftfuse/internal/record"
@@ -24,8 +25,8 @@ type Options struct {
 	Name       string // for errors and logs
 	Base       string // directory; made when missing; symbolic links below it are not followed
 	Path       string // template of the path below Base, see docs/output.md
-	Format     string // raw, template or json
-	Template   string // for template: text with %-letters
+	Format     string // raw, template, json, logfmt, rfc5424 or msgpack
+	Template   string // for template: text with %-letters and named fields
 	TimeFormat string // for %T: strftime, and %- for nine digits of nanoseconds
 	Location   *time.Location
 	Rotate     Rotate
@@ -62,7 +63,7 @@ type Output struct {
 	o    Options
 	base *base
 	path *pathTemplate
-	form format // nil: raw
+	form format.Format // nil: raw
 
 	// turn holds one token: who has it may use everything in this group. Puts that wait for it queue up in
 	// waiting, and the next one to get the token does the work of all of them: group commit.

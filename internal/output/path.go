@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"ftfuse/internal/format"
 	"ftfuse/internal/record"
 )
 
@@ -99,11 +100,11 @@ func parsePath(text string, loc *time.Location) (*pathTemplate, error) {
 
 func parseVariable(v string, loc *time.Location) (pathPart, error) {
 	if form, ok := strings.CutPrefix(v, "date:"); ok {
-		clock, err := parseClock(form, loc, false)
+		clock, err := format.ParseClock(form, loc, false)
 		if err != nil {
 			return nil, err
 		}
-		return func(dst []byte, c *record.Chunk) []byte { return clock.append(dst, c.Time) }, nil
+		return func(dst []byte, c *record.Chunk) []byte { return clock.Append(dst, c.Time) }, nil
 	}
 	if f, ok := numbers[v]; ok {
 		return func(dst []byte, c *record.Chunk) []byte {

@@ -3,6 +3,7 @@ package output
 import (
 	"sync"
 
+	"ftfuse/internal/format"
 	"ftfuse/internal/ledger"
 	"ftfuse/internal/record"
 )
@@ -27,11 +28,11 @@ func freePiece(p []byte) {
 }
 
 // render appends the text of c, which is about n bytes.
-func (r *run) render(form format, c *record.Chunk, n int64) {
+func (r *run) render(form format.Format, c *record.Chunk, n int64) {
 	if int64(len(r.text))+n > keepText && cap(r.text) <= keepText {
 		r.text = append(newPiece(), r.text...)
 	}
-	r.text = form.append(r.text, c, func(p []byte) []byte {
+	r.text = form.Append(r.text, c, func(p []byte) []byte {
 		if len(p) < spillText {
 			return p
 		}

@@ -168,7 +168,7 @@ func (o *Output) collect(chunks []*record.Chunk) (int, error) {
 		if b.bytes += int64(c.Len); c.Gap != nil {
 			b.gaps.add(c.Gap)
 		}
-		if c.Len > 0 || c.Gap != nil && o.form != nil && o.form.gaps() {
+		if c.Len > 0 || c.Gap != nil && o.form != nil && o.form.Gaps() {
 			r, err := o.run(c)
 			if err == errManyRuns {
 				return i, nil
@@ -205,7 +205,7 @@ func (o *Output) render(r *run, c *record.Chunk, text int64) {
 
 // pieces renders a large chunk and hands it on piece by piece. It returns its buffer, empty.
 func (o *Output) pieces(r *run, f func([]byte)) []byte {
-	rest := o.form.append(r.text[:0], r.large, func(p []byte) []byte {
+	rest := o.form.Append(r.text[:0], r.large, func(p []byte) []byte {
 		if len(p) < spillText {
 			return p
 		}
