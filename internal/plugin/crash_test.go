@@ -7,6 +7,8 @@ import (
 )
 
 // killing kills the child at random points until everything is drained, and at least so often.
+func killPID(pid int) error { return syscall.Kill(pid, syscall.SIGKILL) }
+
 func killing(t *testing.T, r *rig, p *running, times int) {
 	t.Helper()
 	seed := rand.Uint64()
