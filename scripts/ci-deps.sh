@@ -2,7 +2,7 @@
 # Installs the Debian packages that the tests and checks use and that are not there yet. Needs root only if some are missing.
 set -eu
 
-packages="ca-certificates curl e2fsprogs gcc git iproute2 libc6-dev lintian logrotate make man-db mmdebstrap nginx-light
+packages="ca-certificates curl e2fsprogs gcc git iproute2 jq libc6-dev lintian logrotate make man-db mmdebstrap nginx-light
 	procps python3 rpm rpmlint rsyslog shellcheck systemd systemd-container util-linux xz-utils zstd"
 
 missing=
