@@ -128,19 +128,14 @@ func showStatus(ctx context.Context, sockets []socket, w io.Writer, style contro
 	ctx, cancel := context.WithTimeout(ctx, askLimit)
 	defer cancel()
 	answered := 0
-	var silent []string
 	for _, s := range sockets {
 		var raw json.RawMessage
 		err := control.Call(ctx, s.path, http.MethodGet, control.PathStatus, nil, &raw)
 		if errors.Is(err, control.ErrNotRunning) && !s.wanted {
-			silent = append(silent, s.path)
 			continue
 		}
-		if errors.Is(err, fs.ErrPermission) {
-			return exitError{err, exitPermission, "run it as root, or as a member of the socket's group (control.group)"}
-		}
 		if err != nil {
-			return err
+			return tellPermission(err)
 		}
 		if answered++; answered > 1 && !asJSON {
 			fmt.Fprintln(w)
@@ -150,9 +145,26 @@ func showStatus(ctx context.Context, sockets []socket, w io.Writer, style contro
 		}
 	}
 	if answered == 0 {
-		return fmt.Errorf("%w on %s", control.ErrNotRunning, strings.Join(silent, " and "))
+		return nobody(sockets)
 	}
 	return nil
+}
+
+// nobody says that no process answers.
+func nobody(sockets []socket) error {
+	paths := make([]string, len(sockets))
+	for i, s := range sockets {
+		paths[i] = s.path
+	}
+	return fmt.Errorf("%w on %s", control.ErrNotRunning, strings.Join(paths, " and "))
+}
+
+// tellPermission adds to an error what to do about a socket that may not be used.
+func tellPermission(err error) error {
+	if errors.Is(err, fs.ErrPermission) {
+		return exitError{err, exitPermission, "run it as root, or as a member of the socket's group (control.group)"}
+	}
+	return err
 }
 
 func printStatus(w io.Writer, raw json.RawMessage, style control.Style, asJSON bool) error {
