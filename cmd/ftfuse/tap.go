@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/user"
 	"strconv"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -34,11 +35,12 @@ type tapOptions struct {
 func newTap(t *terminal) *cobra.Command {
 	var o tapOptions
 	c := &cobra.Command{
-		Use:   "tap [--path GLOB] [--pid PID] [--uid UID] [--rule RULE] [--host GLOB] [--json]",
-		Short: "show records live, as a sender queues or a receiver has written them",
+		Use:   "tap [--path GLOB] [--rule RULE] [--host GLOB] [--rate N] [--json]",
+		Short: "show records live, as they are queued or received",
 		Long: `Show what passes through the running sender or receiver of this machine, from
 now on, without disturbing it: on a sender what it has queued, on a receiver
-what it has written. All conditions that are given must hold.
+what it has written. All conditions that are given must hold. Only root may see
+what programs write, and the user that the process runs as.
 
 Nothing waits for the tap. What it cannot take, because of --rate or since it is
 not read fast enough, is left out, counted and said.
@@ -122,7 +124,10 @@ func runTap(ctx context.Context, t *terminal, o *tapOptions) error {
 	case err = <-done:
 	case s := <-t.signals:
 		cancel()
-		<-done
+		select {
+		case <-done:
+		case <-time.After(time.Second): // it writes to somebody who does not read, and ends with the process
+		}
 		if s == os.Interrupt {
 			return nil
 		}
@@ -130,6 +135,15 @@ func runTap(ctx context.Context, t *terminal, o *tapOptions) error {
 	}
 	if errors.Is(err, control.ErrEnded) {
 		return exitError{fmt.Errorf("the %s has ended", one.role), exitNotRunning, "`ftfuse status` shows when it is back"}
+	}
+	var refused *control.Error
+	if errors.As(err, &refused) {
+		switch refused.Status {
+		case http.StatusBadRequest:
+			return exitError{err, exitUsage, refused.Hint}
+		case http.StatusForbidden:
+			return exitError{err, exitPermission, refused.Hint}
+		}
 	}
 	return tellPermission(err)
 }
@@ -237,7 +251,11 @@ func skipped(s control.TapSkipped, rate int) string {
 			if text != "" {
 				text += "; "
 			}
-			text += fmt.Sprintf("%d records skipped: %s", x.n, x.why)
+			thing := "records"
+			if x.n == 1 {
+				thing = "record"
+			}
+			text += fmt.Sprintf("%d %s skipped: %s", x.n, thing, x.why)
 		}
 	}
 	return text

@@ -21,8 +21,8 @@ const (
 	stopTimeout    = 2 * time.Second
 )
 
-// Handler answers one request. What it returns is sent as JSON, a Stream as one
-// that goes on; an *Error decides about the HTTP status itself.
+// Handler answers one request. What it returns is sent as JSON, a Stream as an answer that goes on; an *Error decides
+// about the HTTP status itself. Of its context, Peer says who asks.
 type Handler func(ctx context.Context, query url.Values, body []byte) (any, error)
 
 // Handlers maps "METHOD /path" to what answers it.
@@ -69,6 +69,7 @@ func serveWithin(ctx context.Context, l net.Listener, h http.Handler, log *slog.
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 		BaseContext:       func(net.Listener) context.Context { return ctx },
+		ConnContext:       withPeer,
 	}
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(&limited{Listener: l, room: make(chan struct{}, maxConnections)}) }()

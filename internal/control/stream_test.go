@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -141,6 +142,20 @@ func TestServeEndsWithStuckStream(t *testing.T) {
 	<-ended
 	if err := <-reader; !errors.Is(err, ErrEnded) {
 		t.Errorf("Follow = %v, want ErrEnded", err)
+	}
+}
+
+func TestPeer(t *testing.T) {
+	path := start(t, Handlers{"GET /v1/who": func(ctx context.Context, _ url.Values, _ []byte) (any, error) {
+		uid, ok := Peer(ctx)
+		if !ok {
+			return nil, errors.New("not known")
+		}
+		return uid, nil
+	}})
+	var uid int
+	if err := Call(t.Context(), path, "GET", "/v1/who", nil, &uid); err != nil || uid != os.Geteuid() {
+		t.Errorf("got %d, %v, want %d", uid, err, os.Geteuid())
 	}
 }
 

@@ -21,7 +21,9 @@ func (s *sender) handlers() control.Handlers {
 	return control.Handlers{
 		"GET " + control.PathStatus:  func(context.Context, url.Values, []byte) (any, error) { return s.status(), nil },
 		"GET " + control.PathExplain: func(_ context.Context, q url.Values, _ []byte) (any, error) { return s.explain(q.Get("path")) },
-		"GET " + control.PathTap:     func(_ context.Context, q url.Values, _ []byte) (any, error) { return listen(&s.tap, q, s.dirs()) },
+		"GET " + control.PathTap: func(ctx context.Context, q url.Values, _ []byte) (any, error) {
+			return listen(ctx, &s.tap, q, s.dirs())
+		},
 	}
 }
 
@@ -156,7 +158,7 @@ func (r *rates) of(key string, bytes uint64, now time.Time) float64 {
 func (r *receiver) handlers() control.Handlers {
 	return control.Handlers{
 		"GET " + control.PathStatus: func(context.Context, url.Values, []byte) (any, error) { return r.status(), nil },
-		"GET " + control.PathTap:    func(_ context.Context, q url.Values, _ []byte) (any, error) { return listen(&r.tap, q, nil) },
+		"GET " + control.PathTap:    func(ctx context.Context, q url.Values, _ []byte) (any, error) { return listen(ctx, &r.tap, q, nil) },
 	}
 }
 

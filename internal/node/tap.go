@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"os"
 	"path"
 	"slices"
 	"strings"
@@ -41,8 +42,12 @@ func (t tappedOutputs) Put(ctx context.Context, chunks []record.Chunk) error {
 	return tapped{t.outputs, t.hub}.Put(ctx, chunks)
 }
 
-// listen answers PathTap. dirs are the mounts, on a sender; nil on a receiver.
-func listen(h *tap.Hub, v url.Values, dirs map[string]string) (control.Stream, error) {
+// listen answers PathTap. dirs are the mounts, on a sender; nil on a receiver. The socket's group may see figures and
+// paths; what programs write is for root, and for the user that the process runs as.
+func listen(ctx context.Context, h *tap.Hub, v url.Values, dirs map[string]string) (control.Stream, error) {
+	if uid, ok := control.Peer(ctx); !ok || uid != 0 && int(uid) != os.Geteuid() {
+		return nil, &control.Error{Status: http.StatusForbidden, Text: "only root may see what programs write", Hint: "run it as root, as in `sudo ftfuse tap`"}
+	}
 	q, err := control.ParseTapQuery(v)
 	if err != nil {
 		return nil, err
