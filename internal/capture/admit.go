@@ -1,7 +1,6 @@
 package capture
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -37,7 +36,7 @@ func (l *Log) write(p []byte, off int64, app bool, w *record.Writer, unique uint
 	}
 	switch l.d.WhenFull {
 	case record.DropNewest:
-		c.lose(l.h.meta.File, record.QueueFull, uint64(len(p)), recordsIn(l.h.meta.File.Unit, p))
+		c.lose(l.h.meta.File, record.QueueFull, uint64(len(p)), l.h.meta.recordsIn(p))
 		c.wakeUp()
 		return nil
 	case record.Local:
@@ -46,14 +45,6 @@ func (l *Log) write(p []byte, off int64, app bool, w *record.Writer, unique uint
 		return l.wait(p, off, app, w, unique)
 	}
 	return errNoRoom
-}
-
-// recordsIn returns how many records end in one write; a line without an end counts where it ends.
-func recordsIn(u record.Unit, p []byte) uint64 {
-	if u == record.Line {
-		return uint64(bytes.Count(p, []byte{'\n'}))
-	}
-	return 1
 }
 
 // wait tries until there is room or the rule's patience ends.

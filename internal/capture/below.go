@@ -41,7 +41,7 @@ func (c *Capture) PickUp(f *File, d record.Decision, mount, path string, skip bo
 
 func (c *Capture) belowMeta(f *File, d record.Decision, mount, path string) *meta {
 	return &meta{Key: f.key, File: record.File{Mount: mount, Path: path, Rule: d.Rule, Unit: d.Unit},
-		BootID: c.o.Source.BootID, MaxRecord: d.MaxRecord, MaxAge: int64(d.MaxAge), Readback: d.Readback, Below: true}
+		BootID: c.o.Source.BootID, MaxRecord: d.MaxRecord, MaxAge: int64(d.MaxAge), Readback: d.Readback, Below: true, framing: framingOf(d)}
 }
 
 // wantBelow has what a policy writes below the mount picked up by the rule's decision. Called with mu held.

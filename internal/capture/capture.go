@@ -83,6 +83,7 @@ type Capture struct {
 type mark struct {
 	Pos       uint64 `json:"pos"`
 	Continues bool   `json:"cont,omitempty"`
+	Begun     uint64 `json:"begun,omitempty"` // bytes before Pos of the record that goes on there
 }
 
 // New opens the spool folder. Recover must be called before anything else.

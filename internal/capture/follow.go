@@ -35,10 +35,14 @@ type pass struct {
 	idle      map[*raw]*tail
 	segs      []*segment // in order of making
 	streams   map[uint64]*stream
-	loud      []*stream // streams that were fed since the last flush, in that order
-	aging     []*stream // streams whose record has begun
-	aged      time.Time // when those were looked at
-	ended     []*raw    // read to the end, which is not registered yet
+	loud      []*stream       // streams that were fed since the last flush, in that order
+	aging     []*stream       // streams in which something waits
+	aged      time.Time       // when those were looked at
+	due       time.Time       // when the first of them is to be; zero: none is
+	grown     int             // extents and marks that came to wait since then
+	shed      shed
+	patterns  patterns
+	ended     []*raw // read to the end, which is not registered yet
 	watch     *watcher
 	tidied    time.Time
 	since     int64 // bytes registered since then
@@ -71,7 +75,7 @@ type tail struct {
 
 func (p *pass) init() {
 	p.pulse = new(pulse.Pulse) // nobody watches before Run
-	p.buf = make([]byte, window)
+	p.buf, p.patterns = make([]byte, window), patterns{}
 	p.hot, p.idle = map[*raw]*tail{}, map[*raw]*tail{}
 	p.streams, p.untrimmed, p.changed, p.fading = map[uint64]*stream{}, map[*File]bool{}, map[*File]bool{}, map[*File]bool{}
 }
@@ -112,7 +116,7 @@ func (c *Capture) pause(busy bool) time.Duration {
 	case len(c.pass.idle) > 0 && c.pass.watch == nil:
 		return 50 * time.Millisecond
 	}
-	return tidyEvery
+	return c.pass.patience(time.Now())
 }
 
 // turn looks at everything once. busy says that more is waiting.
@@ -301,8 +305,8 @@ func (c *Capture) cool(r *raw, t *tail, now time.Time) {
 			return
 		}
 	}
-	if t.s.part.len > 0 {
-		return // its partial record must age
+	if t.s.waits() {
+		return // what waits must age
 	}
 	if !c.pass.watch.add(r) && c.pass.watch != nil {
 		t.grown = now // no room for a watch: polled on
@@ -318,10 +322,14 @@ func (c *Capture) cool(r *raw, t *tail, now time.Time) {
 
 // feed gives bytes to a stream and registers when enough has come together.
 func (c *Capture) feed(ctx context.Context, s *stream, p piece, now time.Time) {
+	had := s.cost()
 	c.add(s.feed(p, now, nil))
 	if !s.loud {
 		s.loud = true
 		c.pass.loud = append(c.pass.loud, s)
+	}
+	if c.pass.grown += max(s.cost()-had, 0); c.pass.grown > maxHeld {
+		c.ageStreams(now)
 	}
 	if c.pass.bytes >= window || len(c.pass.batch) >= maxBatch {
 		c.put(ctx)
@@ -335,6 +343,7 @@ func (c *Capture) add(chunks []record.Chunk) {
 	chunks = c.o.Refine(chunks)
 	for i := range chunks {
 		c.pass.bytes += int64(chunks[i].Len)
+		c.pass.shed.take(&chunks[i])
 	}
 	c.pass.batch = append(c.pass.batch, chunks...)
 }
@@ -345,40 +354,21 @@ func (c *Capture) flushLoud() {
 	for _, s := range p.loud {
 		c.add(s.flush(nil))
 		s.loud = false
-		if s.part.len > 0 && !s.aging {
+		if !s.aging && s.waits() {
 			s.aging = true
 			p.aging = append(p.aging, s)
+			p.dueBy(s.due())
 		}
 	}
 	p.loud = p.loud[:0]
 }
 
-// flushStreams emits the complete records of all streams, and partial ones that are old. When all partial ones
-// together hold too much memory, all are emitted as pieces.
+// flushStreams emits the complete records of all streams, and what has waited long enough.
 func (c *Capture) flushStreams(now time.Time) {
 	c.flushLoud()
-	p := &c.pass
-	if now.Sub(p.aged) < ageEvery {
-		return
+	if now.Sub(c.pass.aged) >= ageEvery {
+		c.ageStreams(now)
 	}
-	p.aged = now
-	held := 0
-	p.aging = slices.DeleteFunc(p.aging, func(s *stream) bool {
-		c.add(s.age(now, nil))
-		held += s.part.pieces()
-		s.aging = s.part.len > 0
-		return !s.aging
-	})
-	if held <= maxHeld {
-		return
-	}
-	for _, s := range p.aging {
-		if s.part.len > 0 {
-			c.add(s.emitPiece(s.flush(nil)))
-		}
-		s.aging = false
-	}
-	p.aging = p.aging[:0]
 }
 
 // settle marks spools whose end is registered.
@@ -387,6 +377,7 @@ func (c *Capture) settle(now time.Time) {
 	if len(p.batch) > 0 {
 		return
 	}
+	c.giveBackShed(now)
 	for _, r := range p.ended {
 		r.rest()
 		r.mu.Lock()
@@ -407,6 +398,7 @@ func (c *Capture) finish() error {
 	now := time.Now()
 	for c.turn(ctx, now) && ctx.Err() == nil {
 	}
+	c.releaseAll(ctx, now)
 	if n := len(c.pass.batch); n > 0 {
 		return fmt.Errorf("stop capture: %d chunks not registered; they wait in the spools: %w", n, ctx.Err())
 	}

@@ -14,6 +14,7 @@ func (c *Capture) newMeta(f *File, d record.Decision, mount, path string, w *rec
 		ID: c.newID(), Key: f.key, File: record.File{Mount: mount, Path: path, Rule: d.Rule, Unit: d.Unit},
 		Writer: *w, BootID: c.o.Source.BootID, Opened: time.Now().UnixNano(),
 		MaxRecord: d.MaxRecord, MaxAge: int64(d.MaxAge), Readback: d.Readback,
+		framing: framingOf(d),
 	}
 }
 

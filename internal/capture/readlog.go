@@ -166,7 +166,12 @@ func (c *Capture) streamFor(m *meta, start uint64) *stream {
 	at, known := c.registered[m.ID]
 	c.regMu.Unlock()
 	s := newStream(m, c.sharedSource(src), max(start, at.Pos))
-	s.continues = known && at.Continues
+	s.continues, s.begun = known && at.Continues, at.Begun
+	j, err := c.pass.patterns.joiner(m.Join)
+	if err != nil {
+		c.o.Logger.Error("lines are not joined", "path", m.File.Path, "error", err)
+	}
+	s.joinBy(j)
 	return s
 }
 

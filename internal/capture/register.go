@@ -126,13 +126,14 @@ func (c *Capture) account(chunks []record.Chunk) {
 // noteMark notes how far a chunk of the queue, or a gap in a handle's stream, brings its handle. Called with regMu
 // held, or before Run.
 func (c *Capture) noteMark(ch *record.Chunk) {
-	m := mark{ch.Offset + uint64(ch.Input()), ch.Flags&record.Continued != 0}
+	m := mark{Pos: ch.Offset + uint64(ch.Input()), Continues: ch.Flags&record.Continued != 0}
 	if ch.Gap != nil {
 		if ch.Handle == 0 {
 			return // not part of a stream
 		}
-		m = mark{Pos: ch.Offset + ch.Gap.Bytes}
+		m = mark{Pos: ch.Offset + ch.Gap.Bytes, Continues: within(ch)}
 	}
+	m.Begun = goesOn(ch, c.registered[ch.Handle].Begun)
 	if m.Pos >= c.registered[ch.Handle].Pos {
 		c.registered[ch.Handle] = m
 	}

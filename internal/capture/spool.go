@@ -40,6 +40,7 @@ type meta struct {
 	Readback  int64  `json:"readback"`
 	Below     bool   `json:"below,omitempty"` // lines picked up below the mount
 	Start     uint64 `json:"start,omitempty"` // stream offset of the first byte, for Below
+	framing
 }
 
 // encode returns m as JSON, with the byte strings beside those that JSON would mend.

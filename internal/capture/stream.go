@@ -29,6 +29,18 @@ type piece struct {
 	written bool // at is the time of the write itself: keep a mark
 }
 
+// to returns the first n bytes of p.
+func (p piece) to(n int) piece {
+	p.data = p.data[:n]
+	return p
+}
+
+// from returns what follows the first n bytes of p.
+func (p piece) from(n int) piece {
+	p.data, p.off = p.data[n:], p.off+int64(n)
+	return p
+}
+
 func (r *run) add(p piece, n int, now time.Time) {
 	if n == 0 {
 		return
@@ -79,11 +91,28 @@ type stream struct {
 	pos       uint64 // stream offset of the next byte to emit
 	whole     run    // complete records, waiting for company
 	part      run    // the record that has begun
-	continues bool   // part (or the next byte) continues a record whose head has been emitted
+	continues bool   // whole, or else part or the next byte, continues a record whose head has been emitted
+	begun     uint64 // bytes of the record that has begun which have been emitted, or are in gaps
 	limit     int
 	lost      bool // nothing is known of the handle: what it wrote is counted as missing
 	loud      bool // in the follower's list of streams that have been fed
-	aging     bool // in the follower's list of streams with a partial record
+	aging     bool // in the follower's list of streams in which something waits
+
+	skip bool // the record that has begun is too long: it is shed up to its end
+	gone run  // what of it is not emitted as a gap yet
+
+	// For unit Framed.
+	framed  bool
+	ends    record.LineEnd
+	half    piece     // CR, or Any: a CR that was read last
+	written bool      // the pieces have the times of writes
+	fed     time.Time // when something came last
+	join    *joiner   // nil: each line is a record
+	rec     run       // complete lines of a record that others may follow
+	lines   int       // of them
+	line    []byte    // what the pattern sees of the line that has begun
+
+	gathered gathered
 }
 
 // maxPieces bounds the extents and the marks of a run: a handle that writes single bytes must not make a chunk that
@@ -99,26 +128,53 @@ func newStream(m *meta, src *record.Source, pos uint64) *stream {
 		limit = record.MaxChunk
 	}
 	file := m.File
-	return &stream{meta: m, file: &file, source: src, pos: pos, limit: limit}
+	s := &stream{meta: m, file: &file, source: src, pos: pos, limit: limit}
+	if m.File.Unit == record.Line && m.LineEnd != record.LF {
+		s.frame()
+	}
+	return s
+}
+
+// joinBy has lines joined. Nil: each is a record.
+func (s *stream) joinBy(j *joiner) {
+	if s.join = j; j != nil && s.meta.File.Unit == record.Line {
+		s.frame()
+	}
+}
+
+// frame has each record marked: readers downstream cut lines behind LF.
+func (s *stream) frame() {
+	s.framed, s.ends, s.file.Unit = true, s.meta.LineEnd, record.Framed
+	if s.ends == record.CRLF || s.ends == record.Any {
+		s.limit = max(s.limit, 2) // a line end is never cut
+	}
 }
 
 // next returns the stream offset of the next byte to be fed.
-func (s *stream) next() uint64 { return s.pos + uint64(s.whole.len+s.part.len) }
+func (s *stream) next() uint64 {
+	return s.pos + uint64(s.whole.len+s.rec.len+s.part.len+len(s.half.data)+s.gone.len)
+}
 
-// feed takes the next bytes and appends the chunks that are full to out.
-func (s *stream) feed(p piece, now time.Time, out []record.Chunk) []record.Chunk {
+// assemble takes the next bytes and appends the chunks that are full to out.
+func (s *stream) assemble(p piece, now time.Time, out []record.Chunk) []record.Chunk {
 	switch s.file.Unit {
 	case record.Write:
 		return s.feedWrite(p, now, out)
 	case record.Binary:
 		return s.feedBinary(p, now, out)
+	case record.Framed:
+		return s.feedFramed(p, now, out)
 	}
 	for len(p.data) > 0 {
+		if s.skip {
+			p, out = s.shedLine(p, now, out)
+			continue
+		}
 		if s.whole.len > 0 && s.part.len == 0 && s.whole.writer != p.writer {
 			out = s.emitWhole(out)
 		}
-		n := min(len(p.data), s.limit-s.whole.len-s.part.len)
-		if n == 0 || s.whole.pieces()+s.part.pieces() >= maxPieces {
+		n := min(len(p.data), s.room())
+		if n <= 0 || s.whole.pieces()+s.part.pieces() >= maxPieces {
 			out = s.makeRoom(out)
 			continue
 		}
@@ -149,14 +205,31 @@ func (s *stream) endRecords(p piece, n int, count uint32, now time.Time, out []r
 		out = s.emitWhole(out)
 	}
 	s.whole.join(&s.part)
-	s.part = run{}
+	s.part, s.begun = run{}, 0
 	return out
 }
 
-// makeRoom emits what fills the limit: whole records, or else a piece of one that is too long.
+// room returns how many more bytes the record that has begun may have, before makeRoom must be asked.
+func (s *stream) room() int {
+	n := s.limit - s.part.len
+	if !s.framed {
+		n -= s.whole.len
+	}
+	if s.begun > 0 && s.meta.TooLong != record.Split {
+		n = int(min(int64(n), int64(s.limit)-int64(s.begun)-int64(s.part.len)))
+	}
+	return n
+}
+
+// makeRoom does away with what fills the limit: complete records, or else one that is too long.
 func (s *stream) makeRoom(out []record.Chunk) []record.Chunk {
-	if s.whole.len > 0 {
+	switch {
+	case s.rec.len > 0:
+		return s.complete(out)
+	case s.whole.len > 0:
 		return s.emitWhole(out)
+	case s.full():
+		return s.tooLong(out)
 	}
 	return s.emitPiece(out)
 }
@@ -189,25 +262,29 @@ func (s *stream) feedBinary(p piece, now time.Time, out []record.Chunk) []record
 	return out
 }
 
-// flush emits the whole records.
-func (s *stream) flush(out []record.Chunk) []record.Chunk {
+// flushWhole emits the complete records.
+func (s *stream) flushWhole(out []record.Chunk) []record.Chunk {
 	if s.whole.len > 0 {
 		out = s.emitWhole(out)
 	}
 	return out
 }
 
-// age emits the partial record as a piece when it has waited too long.
-func (s *stream) age(now time.Time, out []record.Chunk) []record.Chunk {
-	if s.part.len > 0 && s.meta.MaxAge > 0 && now.Sub(s.part.since) >= time.Duration(s.meta.MaxAge) {
-		out = s.emitPiece(s.flush(out))
-	}
-	return out
-}
-
 // end emits everything: the handle is closed. A record without an end ends here.
 func (s *stream) end(out []record.Chunk) []record.Chunk {
-	out = s.flush(out)
+	out = s.release(out)
+	if s.framed {
+		out = s.endFramed(time.Now(), out)
+	}
+	out = s.flushWhole(out)
+	if s.skip && !s.midway() {
+		if s.gone.len == 0 { // all of it is counted but the record
+			s.gone.writer, s.gone.at = &s.meta.Writer, time.Now().UnixNano()
+		}
+		out = append(out, s.gap(0, 1))
+	}
+	out = s.emitGone(out)
+	s.skip, s.begun = false, 0
 	if s.part.len == 0 && !s.continues || s.lost {
 		return out
 	}
@@ -227,8 +304,14 @@ func (s *stream) emitWhole(out []record.Chunk) []record.Chunk {
 	return append(out, c)
 }
 
+// emitPiece emits what there is of the record that has begun, after everything before it.
 func (s *stream) emitPiece(out []record.Chunk) []record.Chunk {
+	out = s.flushWhole(s.complete(out))
+	if s.part.len == 0 {
+		return out
+	}
 	c := s.chunk(&s.part, record.Continued)
+	s.begun += uint64(s.part.len)
 	s.part, s.continues = run{}, true
 	return append(out, c)
 }
@@ -244,7 +327,14 @@ func (s *stream) chunk(r *run, flags record.Flags) record.Chunk {
 		Source: s.source, File: s.file, Writer: r.writer, Handle: s.meta.ID, Offset: s.pos, Time: r.at,
 		Flags: flags, Records: r.records, Marks: r.marks, CRC: r.crc, Len: uint32(r.len), Extents: r.ext,
 	}
-	if r.marks != nil {
+	if s.framed && r.len > 0 {
+		if r.marks == nil { // one record, or a piece
+			c.Marks = []record.Mark{{Len: uint32(r.len)}}
+		}
+		if s.written {
+			c.Clock = record.Written
+		}
+	} else if r.marks != nil {
 		c.Clock = record.Written
 	}
 	s.pos += uint64(r.len)
