@@ -105,7 +105,7 @@ func (c configuration) load() (*config.Report, error) {
 		_, report, err := readReceiver(c.src)
 		return report, err
 	}
-	_, report, err := config.LoadSender(c.src)
+	_, report, err := readSender(c.src)
 	return report, err
 }
 

@@ -4,14 +4,21 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/signal"
 
 	_ "time/tzdata" // time zones of outputs, also where the machine has no tz database
+
+	"ftfuse/internal/plugin"
 )
 
 func main() {
+	if err := plugin.ExecLimited(os.Args); err != nil {
+		fmt.Fprintln(os.Stderr, "ftfuse: error:", err)
+		os.Exit(127)
+	}
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, handled...)
 	os.Exit(run(os.Args[1:], &terminal{

@@ -7,7 +7,6 @@ import (
 
 	"ftfuse/internal/config"
 	"ftfuse/internal/node"
-	"ftfuse/internal/output"
 )
 
 func newReceiver(t *terminal) *cobra.Command {
@@ -38,7 +37,7 @@ Senders keep what has not been acknowledged.`,
 				if err != nil {
 					return err
 				}
-				return node.RunReceiver(ctx, cfg, p)
+				return node.RunReceiver(ctx, cfg, reloader(t, file, loadReceiver), p)
 			})
 		},
 	}
@@ -55,31 +54,28 @@ func loadReceiver(t *terminal, file string) (*config.Receiver, *config.Report, e
 	return readReceiver(src)
 }
 
-// readReceiver is config.LoadReceiver, and has the outputs judge their templates.
+// readReceiver is config.LoadReceiver, and has those who work by the configuration judge what is for them.
 func readReceiver(src config.Sources) (*config.Receiver, *config.Report, error) {
 	cfg, report, err := config.LoadReceiver(src)
 	if err != nil {
 		return nil, report, err
 	}
-	var bad config.Problems
-	for _, o := range cfg.Outputs {
-		if o.Type == "journal" {
-			continue
-		}
-		zone, err := config.Zone(o.TimeZone)
-		if err != nil {
-			return nil, report, err
-		}
-		err = output.Validate(output.Options{
-			Name: o.Name, Base: o.Base, Path: o.Path, Format: o.Format, Template: o.Template, TimeFormat: o.TimeFormat, Location: zone,
-			Rotate: output.Rotate{Compress: o.Rotate.Compress},
-		})
-		if err != nil {
-			bad = append(bad, report.Problem("outputs["+o.Name+"]", err.Error()))
-		}
-	}
-	if len(bad) > 0 {
-		return nil, report, bad
+	if err := mistakes(report, node.CheckReceiver(cfg)); err != nil {
+		return nil, report, err
 	}
 	return cfg, report, nil
+}
+
+// mistakes names the places of what has been found wrong. It returns nil if nothing was.
+func mistakes(report *config.Report, found []node.Mistake) error {
+	var bad config.Problems
+	for _, m := range found {
+		p := report.Problem(m.Key, m.Text)
+		p.Hint = m.Hint
+		bad = append(bad, p)
+	}
+	if len(bad) == 0 {
+		return nil
+	}
+	return bad
 }

@@ -44,7 +44,7 @@ Nothing that was captured is lost either way: it stays queued on disk.`,
 				if err != nil {
 					return err
 				}
-				return mountHinted(cfg, node.RunSender(ctx, cfg, p))
+				return mountHinted(cfg, node.RunSender(ctx, cfg, reloader(t, file, loadSender), p))
 			})
 		},
 	}
@@ -99,7 +99,34 @@ func loadSender(t *terminal, file string) (*config.Sender, *config.Report, error
 	if err != nil {
 		return nil, nil, err
 	}
-	return config.LoadSender(src)
+	return readSender(src)
+}
+
+// readSender is readReceiver for a sender.
+func readSender(src config.Sources) (*config.Sender, *config.Report, error) {
+	cfg, report, err := config.LoadSender(src)
+	if err != nil {
+		return nil, report, err
+	}
+	if err := mistakes(report, node.CheckSender(cfg)); err != nil {
+		return nil, report, err
+	}
+	return cfg, report, nil
+}
+
+// reloader reads a configuration again from where it came from.
+func reloader[C any](t *terminal, file string, load func(*terminal, string) (*C, *config.Report, error)) node.Load[C] {
+	return func() (*C, []string, error) {
+		cfg, report, err := load(t, file)
+		if err != nil {
+			return nil, nil, err
+		}
+		warnings := make([]string, len(report.Warnings))
+		for i, w := range report.Warnings {
+			warnings[i] = w.Error()
+		}
+		return cfg, warnings, nil
+	}
 }
 
 // process gathers what a node has of this process.

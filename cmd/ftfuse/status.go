@@ -109,7 +109,7 @@ func socketOf(c configuration) (string, error) {
 		}
 		return cfg.Control.Socket, nil
 	}
-	cfg, _, err := config.LoadSender(c.src)
+	cfg, _, err := readSender(c.src)
 	if err != nil {
 		return "", err
 	}

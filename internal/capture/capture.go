@@ -21,9 +21,9 @@ import (
 
 // Options are what capture needs to know.
 type Options struct {
-	Dir     string         // the spool folder; one process at a time
-	Source  *record.Source // this machine
-	Sink    record.Sink    // the next stage
+	Dir    string         // the spool folder; one process at a time
+	Source *record.Source // this machine
+	Sink   record.Sink    // the next stage
 	// Refine makes of chunks what is handed to Sink, in their place and order: filters take out, rewrite and route. Of each
 	// handle it must cover the same bytes (see record.Chunk.Span). Nil: nothing is changed. Only the follower calls it.
 	Refine  func([]record.Chunk) []record.Chunk
@@ -178,6 +178,9 @@ func (c *Capture) claimRun(used uint64) error {
 
 // newID gives a number that no handle or spool of this sender has had.
 func (c *Capture) newID() uint64 { return c.run<<32 | c.seq.Add(1)&0xffffffff }
+
+// NewHandle gives a handle's number to a stream that does not come from a file: no capture ever has it.
+func (c *Capture) NewHandle() uint64 { return c.newID() }
 
 // wakeUp makes the follower look soon. Cheap when it has been called already.
 func (c *Capture) wakeUp() {

@@ -35,11 +35,11 @@ type pass struct {
 	idle      map[*raw]*tail
 	segs      []*segment // in order of making
 	streams   map[uint64]*stream
-	loud      []*stream       // streams that were fed since the last flush, in that order
-	aging     []*stream       // streams in which something waits
-	aged      time.Time       // when those were looked at
-	due       time.Time       // when the first of them is to be; zero: none is
-	grown     int             // extents and marks that came to wait since then
+	loud      []*stream // streams that were fed since the last flush, in that order
+	aging     []*stream // streams in which something waits
+	aged      time.Time // when those were looked at
+	due       time.Time // when the first of them is to be; zero: none is
+	grown     int       // extents and marks that came to wait since then
 	shed      shed
 	patterns  patterns
 	ended     []*raw // read to the end, which is not registered yet

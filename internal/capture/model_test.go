@@ -88,7 +88,7 @@ type modelHandle struct {
 	wrote []byte
 
 	alphabet string
-	over  bool
+	over     bool
 }
 
 type modelFile struct {

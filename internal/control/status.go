@@ -14,6 +14,7 @@ import (
 const (
 	PathStatus  = "/v1/status"  // GET: Status
 	PathExplain = "/v1/explain" // GET with the parameter path: Explanation
+	PathReload  = "/v1/reload"  // POST: Reload
 )
 
 // Count is a number of input bytes and of the records in them.
@@ -65,6 +66,8 @@ type SenderStatus struct {
 	Flows  []Flow        `json:"flows"`
 	Queue  QueueStatus   `json:"queue"`
 	Peers  []PeerStatus  `json:"peers"`
+	// Outputs are those of this machine.
+	Outputs []OutputStatus `json:"outputs,omitempty"`
 }
 
 // MountStatus is one captured directory.
@@ -199,11 +202,14 @@ type SourceStatus struct {
 	Error      string    `json:"error,omitempty"` // of the outputs, as long as it lasts
 }
 
-// OutputStatus is one output of a receiver.
+// OutputStatus is one output, of a receiver or of a sender.
 type OutputStatus struct {
 	Name       string    `json:"name"`
-	Base       string    `json:"base"`
-	Files      int       `json:"files"` // open now
+	Type       string    `json:"type"`            // file, journal or plugin
+	State      string    `json:"state,omitempty"` // of one that is fed from the queue
+	Oldest     time.Time `json:"oldest,omitzero"` // when the oldest data that waits for it was captured
+	Base       string    `json:"base"`            // of a plug-in: its command
+	Files      int       `json:"files"`           // open now
 	Written    Count     `json:"written"`
 	FileBytes  uint64    `json:"file_bytes"` // bytes written to files: more than Written.Bytes with a template
 	Duplicates uint64    `json:"duplicates"` // chunks that were in the files already
@@ -215,6 +221,23 @@ type OutputStatus struct {
 	Rotated    uint64    `json:"rotated"`    // files
 	Error      string    `json:"error,omitempty"`
 	ErrorAt    time.Time `json:"error_at,omitzero"`
+
+	Plugin *PluginStatus `json:"plugin,omitempty"` // of a plug-in
+}
+
+// PluginStatus is the program of an output.
+type PluginStatus struct {
+	PID         int           `json:"pid"` // 0: it does not run
+	Starts      uint64        `json:"starts"`
+	Restarts    uint64        `json:"restarts"` // ends that nobody asked for
+	LastExit    string        `json:"last_exit,omitempty"`
+	ExitedAt    time.Time     `json:"exited_at,omitzero"`
+	Again       uint64        `json:"again"`     // bytes that were given and came again after its end
+	InFlight    uint64        `json:"in_flight"` // bytes given and not taken for good
+	Lag         time.Duration `json:"lag_ns"`    // age of the oldest of these
+	StdoutLines uint64        `json:"stdout_lines"`
+	StderrLines uint64        `json:"stderr_lines"`
+	LinesLost   uint64        `json:"lines_lost"` // of its own, that the journal did not take
 }
 
 // Explanation is the answer to PathExplain: what happens to one file, and why.

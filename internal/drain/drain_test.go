@@ -21,7 +21,9 @@ import (
 	"ftfuse/internal/record"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/syndtr/goleveldb/leveldb.(*DB).mpoolDrain")) }
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/syndtr/goleveldb/leveldb.(*DB).mpoolDrain"))
+}
 
 var (
 	source = &record.Source{Stream: record.Stream{Sender: record.SenderID{1}}, Host: "h"}

@@ -25,7 +25,7 @@ func (s *sender) pickUpBelow(ctx context.Context, m *mounted) error {
 	skip := first && m.existing == "skip"
 	var failed []error
 	err = walk(ctx, m.root, ".", func(name string, key record.FileKey) {
-		d := s.rules.Decide(m.name, name)
+		d := s.ruling.Load().matcher.Decide(m.name, name)
 		if !d.Send {
 			return
 		}

@@ -48,7 +48,7 @@ func (s *sender) live() []*mounted {
 func (s *sender) mountOptions(c config.Mount) mount.Options {
 	return mount.Options{
 		Name: c.Name, Dir: c.Path, Umask: modeOrNil(c.Umask), UID: idOrNil(int(c.UID)), GID: idOrNil(int(c.GID)), OwnerOnly: !c.AllowOther,
-		Capture: captureOf{s.capture, c.Name}, Decider: s.rules, Identifier: s.ident, Pulses: &s.pulses,
+		Capture: captureOf{s.capture, c.Name}, Decider: decider{s}, Identifier: s.ident, Pulses: &s.pulses,
 		Ready: s.ready(c.Name), Logger: s.log.With("part", "mount"), Backing: s.backing,
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"ftfuse/internal/config"
@@ -16,7 +18,6 @@ import (
 	"ftfuse/internal/ledger"
 	"ftfuse/internal/metrics"
 	"ftfuse/internal/notice"
-	"ftfuse/internal/output"
 	"ftfuse/internal/pulse"
 	"ftfuse/internal/record"
 	"ftfuse/internal/tap"
@@ -31,8 +32,13 @@ type receiver struct {
 
 	lock      *os.File
 	ledger    *ledger.Ledger
-	outputs   outputs
+	load      Load[config.Receiver]
+	ruling    atomic.Pointer[received]
+	outputs   sinks
+	intake    *intake // nil: there has been no plug-in
 	ingest    *ingest.Server
+	fed       *destinations // outputs at work, by name
+	reloading sync.Mutex    // one reload at a time
 	listeners []net.Listener
 	listening []string // their addresses
 	rates     rates
@@ -40,44 +46,13 @@ type receiver struct {
 	pulses    pulse.Group
 }
 
-type outputs []sink
-
-// sink is one output, to files or to the journal.
-type sink interface {
-	record.Sink
-	Mark(record.Stream) record.Durable
-	Run(context.Context) error
-	Reopen()
-	Stats() output.Stats
-	Close() error
-}
-
-// Put hands chunks to every output. It succeeds when all have taken them; one that has them already drops them by
-// its own marks.
-func (o outputs) Put(ctx context.Context, chunks []record.Chunk) error {
-	var err error
-	for _, out := range o {
-		err = errors.Join(err, out.Put(ctx, chunks))
-	}
-	return err
-}
-
-// Mark returns how far every output holds a stream.
-func (o outputs) Mark(_ context.Context, s record.Stream) (record.Durable, error) {
-	low := o[0].Mark(s)
-	for _, out := range o[1:] {
-		if m := out.Mark(s); m.Seq < low.Seq {
-			low = m
-		}
-	}
-	return low, nil
-}
-
-// RunReceiver runs a receiver until ctx ends, then stops it in order. SIGHUP makes it close and reopen the output files.
-func RunReceiver(ctx context.Context, cfg *config.Receiver, p Process) (err error) {
-	r := &receiver{cfg: cfg, log: p.Log, process: p, since: time.Now()}
+// RunReceiver runs a receiver until ctx ends, then stops it in order. SIGHUP makes it reload, and open its files anew. load
+// is for reloads.
+func RunReceiver(ctx context.Context, cfg *config.Receiver, load Load[config.Receiver], p Process) (err error) {
+	r := &receiver{cfg: cfg, load: load, log: p.Log, process: p, since: time.Now(), fed: newDestinations()}
 	defer func() { err = errors.Join(err, r.close()) }()
-	if err := r.open(); err != nil {
+	plugins, err := r.open()
+	if err != nil {
 		return err
 	}
 	sock, err := r.process.Inherited.controlSocket(cfg.Control, r.log)
@@ -86,12 +61,11 @@ func RunReceiver(ctx context.Context, cfg *config.Receiver, p Process) (err erro
 	}
 	parts := newStages()
 	parts.start("watchdog", func(ctx context.Context) error { return watchdog(ctx, r.log, &r.pulses) })
-	for i, o := range r.outputs {
-		parts.start("output "+cfg.Outputs[i].Name, o.Run)
-	}
+	r.startOutputs(plugins)
+	parts.start("outputs", r.fed.Run)
 	parts.start("control", func(ctx context.Context) error { return control.Serve(ctx, sock, r.handlers(), r.log) })
 	serveMetrics(parts, r.process.Inherited.metricsSockets(cfg.Metrics.Listen, cfg.Control, r.log), metrics.Receiver, r.status, r.log)
-	parts.start("reopening", r.reopen)
+	parts.start("reloading", func(ctx context.Context) error { return onHup(ctx, r.process, r.reload) })
 	parts.start("live status", func(ctx context.Context) error { return live(ctx, r.log, r.status) })
 	for _, l := range r.listeners {
 		parts.start("listen "+l.Addr().String(), func(ctx context.Context) error { return r.ingest.Serve(ctx, l) })
@@ -105,67 +79,143 @@ func RunReceiver(ctx context.Context, cfg *config.Receiver, p Process) (err erro
 
 func (r *receiver) ledgerDir() string { return filepath.Join(r.cfg.StateDir, "ledger") }
 
-func (r *receiver) open() error {
+// open opens everything in the order of need, and returns the plug-ins. What it opens is closed by close, also when it
+// fails half-way.
+func (r *receiver) open() (plugins map[string]destination, err error) {
 	cfg := r.cfg
-	var err error
 	if r.lock, err = lockState(cfg.StateDir); err != nil {
-		return err
+		return nil, err
 	}
 	var past ledger.Report
 	if r.ledger, past, err = ledger.Open(ledger.Options{Dir: r.ledgerDir(), Logger: r.log.With("part", "ledger")}); err != nil {
-		return err
+		return nil, err
 	}
 	if past.Damage != "" {
 		r.log.Error("ledger was damaged: what follows may be delivered twice", notice.LedgerDamaged, "damage", past.Damage, "salvaged", past.Salvaged, "moved_to", past.Quarantine)
 	}
-	for _, c := range cfg.Outputs {
-		o, err := r.openOutput(c)
-		if err != nil {
-			return fmt.Errorf("output %s: %w", c.Name, err)
-		}
-		r.outputs = append(r.outputs, o)
-	}
-	l := cfg.Limits
-	r.ingest, err = ingest.New(ingest.Options{
-		Output: tappedOutputs{r.outputs, &r.tap}, Logger: r.log.With("part", "ingest"), Pulses: &r.pulses, Connections: l.Connections, PerAddress: l.PerAddress,
-		Memory: int64(l.Memory), HandshakeTimeout: l.HandshakeTimeout, IdleTimeout: l.IdleTimeout, WriteTimeout: l.WriteTimeout,
-	})
-	if err != nil {
-		return err
-	}
-	if r.listeners, err = r.process.Inherited.listen(cfg.Listen); err != nil {
-		return err
-	}
-	r.listening = names(r.listeners)
-	return nil
-}
-
-func (r *receiver) openOutput(c config.Output) (sink, error) {
-	log := r.log.With("part", "output", "output", c.Name)
-	if c.Type == "journal" {
-		return output.OpenJournal(output.JournalOptions{Name: c.Name, Identifier: c.Identifier, Book: r.ledger.Book(c.Name), Pulses: &r.pulses}), nil
-	}
-	zone, err := config.Zone(c.TimeZone)
+	ruling, err := newReceived(cfg)
 	if err != nil {
 		return nil, err
 	}
-	return output.Open(output.Options{
-		Name: c.Name, Base: c.Base, Path: c.Path, Format: c.Format, Template: c.Template, TimeFormat: c.TimeFormat, Location: zone,
-		Rotate:   output.Rotate{Size: int64(c.Rotate.Size), Age: c.Rotate.Age, Keep: c.Rotate.Keep, KeepAge: c.Rotate.KeepAge, Compress: c.Rotate.Compress},
-		FileMode: os.FileMode(c.FileMode), DirMode: os.FileMode(c.DirMode), Disk: c.Durability == "disk",
-		Book: r.ledger.Book(c.Name), Logger: log, Pulses: &r.pulses,
+	r.ruling.Store(ruling)
+	if plugins, err = r.openOutputs(cfg); err != nil {
+		return nil, err
+	}
+	l := cfg.Limits
+	r.ingest, err = ingest.New(ingest.Options{
+		Output: tappedOutputs{&r.outputs, &r.tap}, Logger: r.log.With("part", "ingest"), Pulses: &r.pulses, Connections: l.Connections, PerAddress: l.PerAddress,
+		Memory: int64(l.Memory), HandshakeTimeout: l.HandshakeTimeout, IdleTimeout: l.IdleTimeout, WriteTimeout: l.WriteTimeout,
 	})
+	if err != nil {
+		return nil, err
+	}
+	if r.listeners, err = r.process.Inherited.listen(cfg.Listen); err != nil {
+		return nil, err
+	}
+	r.listening = names(r.listeners)
+	return plugins, nil
 }
+
+// openOutputs opens what is written before it is acknowledged, and makes the plug-ins.
+func (r *receiver) openOutputs(cfg *config.Receiver) (plugins map[string]destination, err error) {
+	plugins = map[string]destination{}
+	err = r.outputs.exchange(func(list []namedSink) ([]namedSink, error) {
+		for _, c := range cfg.Outputs {
+			if c.Type == "plugin" {
+				continue
+			}
+			o, err := r.openSink(c)
+			if err != nil {
+				return list, err
+			}
+			list = append(list, namedSink{c.Name, o})
+		}
+		if !hasPlugins(cfg.Outputs) {
+			return list, nil
+		}
+		if err := r.wantIntake(); err != nil {
+			return list, err
+		}
+		return append(list, namedSink{"", r.intake}), nil
+	})
+	for _, c := range cfg.Outputs {
+		if c.Type != "plugin" || err != nil {
+			continue
+		}
+		if plugins[c.Name], err = r.newPlugin(c); err != nil {
+			err = fmt.Errorf("output %s: %w", c.Name, err)
+		}
+	}
+	return plugins, err
+}
+
+// openSink opens an output to files or to the journal.
+func (r *receiver) openSink(c config.Output) (sink, error) {
+	o, err := openOutput(c, outputParts{book: r.ledger.Book(c.Name), log: r.log.With("part", "output", "output", c.Name), pulses: &r.pulses, view: r.view(c.Name)})
+	if err != nil {
+		return nil, fmt.Errorf("output %s: %w", c.Name, err)
+	}
+	return o, nil
+}
+
+// wantIntake opens the queue of plug-ins if it is not open yet.
+func (r *receiver) wantIntake() error {
+	if r.intake != nil {
+		return nil
+	}
+	var err error
+	r.intake, err = r.openIntake(func(name string) int64 {
+		for _, o := range r.ruling.Load().cfg.Outputs {
+			if o.Name == name {
+				return int64(o.Plugin.Backlog)
+			}
+		}
+		return 0
+	})
+	return err
+}
+
+// newPlugin makes a plug-in, which takes what waits at its cursor.
+func (r *receiver) newPlugin(c config.Output) (destination, error) {
+	cur, err := r.intake.Cursor(c.Name)
+	if err != nil {
+		return nil, err
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return nil, fmt.Errorf("read host name: %w", err)
+	}
+	return newFed(c, pluginParts{cursor: cur, store: inline{}, host: host, view: r.view(c.Name), log: r.log, pulses: &r.pulses})
+}
+
+// inline is the store of a queue whose payload lies in its entries.
+type inline struct{}
+
+func (inline) ReadExtent(e record.Extent, _ []byte) error {
+	return fmt.Errorf("read spool %d: a receiver has none: %w", e.Spool, record.ErrGone)
+}
+
+// startOutputs starts what the outputs do by themselves, and the plug-ins.
+func (r *receiver) startOutputs(plugins map[string]destination) {
+	for _, o := range r.outputs.all() {
+		r.fed.start(o.name, housekeeping{o.sink})
+	}
+	for name, d := range plugins {
+		r.fed.start(name, d)
+	}
+}
+
+// housekeeping is the part of an output that needs no data: rotation, or the commits of a queue.
+type housekeeping struct{ sink }
+
+func (h housekeeping) run(ctx context.Context) error { return h.Run(ctx) }
 
 func (r *receiver) close() error {
 	var err error
 	for _, l := range r.listeners {
 		err = errors.Join(err, l.Close())
 	}
-	err = errors.Join(err, r.process.Inherited.close())
-	for _, o := range r.outputs {
-		err = errors.Join(err, o.Close())
-	}
+	err = errors.Join(err, r.process.Inherited.close(), r.outputs.close())
 	if r.ledger != nil {
 		err = errors.Join(err, r.ledger.Close())
 	}

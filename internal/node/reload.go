@@ -2,31 +2,200 @@ package node
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
 
+	"ftfuse/internal/config"
+	"ftfuse/internal/control"
 	"ftfuse/internal/notice"
 	"ftfuse/internal/systemd"
 )
 
-// reload answers SIGHUP. A sender has nothing to reopen, and says so.
-func (s *sender) reload(ctx context.Context) error {
-	return onHup(ctx, s.process, func() {
-		s.log.Warn("SIGHUP: a running sender does not read its configuration again, nothing has changed", notice.ReloadIgnored,
-			"hint", "`ftfuse check`, then restart the sender: its mounts stay")
-	})
+// Load reads the configuration anew; warnings are for people.
+type Load[C any] func() (cfg *C, warnings []string, err error)
+
+// errStays ends every refusal of a reload.
+const errStays = "nothing has changed: what was in force stays in force"
+
+// refusal makes an answer of what keeps a reload from being done.
+func refusal(err error) error {
+	return &control.Error{Status: 422, Text: err.Error(), Hint: errStays + "; `ftfuse check` says what is wrong"}
 }
 
-// reopen answers SIGHUP with new output files, for a logrotate of the operator's own.
-func (r *receiver) reopen(ctx context.Context) error {
-	return onHup(ctx, r.process, func() {
-		for _, o := range r.outputs {
-			o.Reopen()
+// reload puts the configuration as it is now in force: rules at once and as a whole, targets and outputs each by an end
+// and a new beginning at the same place of the queue. What needs a restart is left as it is, and named.
+func (s *sender) reload(context.Context) (control.Reload, error) {
+	s.reloading.Lock()
+	defer s.reloading.Unlock()
+	cfg, warnings, err := s.load()
+	if err != nil {
+		return control.Reload{}, refusal(err)
+	}
+	before := s.ruling.Load()
+	answer := control.Reload{Warnings: warnings, Restart: s.keepFixed(cfg, before.cfg)}
+	next, err := newRuling(cfg, before)
+	if err != nil {
+		return control.Reload{}, refusal(err)
+	}
+	change, err := s.prepare(before.cfg, cfg)
+	if err != nil {
+		return control.Reload{}, refusal(err)
+	}
+	s.ruling.Store(next)
+	s.refine.Swap(next.table)
+	answer.Changed = append(changedRules(before.cfg.Rules, cfg.Rules, func(r config.Rule) string { return r.Name },
+		!reflect.DeepEqual(before.cfg.Patterns, cfg.Patterns)), change.names()...)
+	if err := change.apply(s.destinations); err != nil {
+		return answer, fmt.Errorf("the new rules are in force, but what was replaced did not end well: %w", err)
+	}
+	return answer, nil
+}
+
+// fixed is a section that cannot change while the process runs.
+type fixed struct {
+	name    string
+	is, was any // pointers
+}
+
+// keepFixed gives sections the values that they had, and names those that differ.
+func keepFixed(sections []fixed) (differs []string) {
+	for _, f := range sections {
+		is, was := reflect.ValueOf(f.is).Elem(), reflect.ValueOf(f.was).Elem()
+		if !reflect.DeepEqual(is.Interface(), was.Interface()) {
+			differs = append(differs, f.name)
+			is.Set(was)
 		}
-		r.log.Info("SIGHUP: output files are reopened; the configuration is not read again")
+	}
+	return differs
+}
+
+// keepFixed gives cfg the old values of what cannot change while the sender runs, and names what differs.
+func (s *sender) keepFixed(cfg, old *config.Sender) []string {
+	return keepFixed([]fixed{
+		{"host", &cfg.Host, &old.Host}, {"state_dir", &cfg.StateDir, &old.StateDir}, {"spool_dir", &cfg.SpoolDir, &old.SpoolDir},
+		{"control", &cfg.Control, &old.Control}, {"log", &cfg.Log, &old.Log}, {"metrics", &cfg.Metrics, &old.Metrics},
+		{"mounts", &cfg.Mounts, &old.Mounts}, {"queue", &cfg.Queue, &old.Queue},
 	})
 }
 
-// onHup calls do for every SIGHUP until ctx ends, and keeps the service manager posted: it waits for the end of a reload.
-func onHup(ctx context.Context, p Process, do func()) error {
+// change is what a reload does to destinations.
+type change struct {
+	gone  []string // names
+	fresh []named  // in the place of one of the same name, or new
+	again map[string]bool
+}
+
+type named struct {
+	kind, name string
+	destination
+}
+
+// prepare makes the destinations that are new or differ, and their cursors, before anything is changed.
+func (s *sender) prepare(old, cfg *config.Sender) (*change, error) {
+	c := &change{again: map[string]bool{}}
+	was := map[string]any{}
+	for _, t := range old.Targets {
+		was[t.Name] = t
+	}
+	for _, o := range old.Outputs {
+		was[o.Name] = o
+	}
+	add := func(kind, name string, v any, make func() (destination, error)) error {
+		before, known := was[name]
+		delete(was, name)
+		if known && reflect.DeepEqual(before, v) && !restartsAlways(v) {
+			return nil
+		}
+		d, err := make()
+		if err != nil {
+			return fmt.Errorf("%s %s: %w", kind, name, err)
+		}
+		c.fresh = append(c.fresh, named{kind, name, d})
+		c.again[name] = known
+		return nil
+	}
+	for _, t := range cfg.Targets {
+		if err := add("target", t.Name, t, func() (destination, error) { return s.newPeer(t) }); err != nil {
+			return nil, err
+		}
+	}
+	for _, o := range cfg.Outputs {
+		if err := add("output", o.Name, o, func() (destination, error) { return s.newLocal(o) }); err != nil {
+			return nil, err
+		}
+	}
+	for name := range was {
+		c.gone = append(c.gone, name)
+	}
+	slices.Sort(c.gone)
+	return c, nil
+}
+
+// restartsAlways says whether a destination begins anew at each reload: a plug-in's program may have changed.
+func restartsAlways(v any) bool {
+	o, ok := v.(config.Output)
+	return ok && o.Type == "plugin"
+}
+
+func (c *change) names() (list []string) {
+	for _, f := range c.fresh {
+		what := "begun"
+		if c.again[f.name] {
+			what = "begun anew"
+		}
+		list = append(list, fmt.Sprintf("%s %s %s", f.kind, f.name, what))
+	}
+	for _, name := range c.gone {
+		list = append(list, fmt.Sprintf("%s ended; what waits for it stays queued until `ftfuse queue purge cursor:%s`", name, name))
+	}
+	return list
+}
+
+// apply ends and begins. The queue keeps each one's place.
+func (c *change) apply(all *destinations) error {
+	var err error
+	for _, name := range c.gone {
+		err = errors.Join(err, all.stop(name))
+	}
+	for _, f := range c.fresh {
+		err = errors.Join(err, all.stop(f.name))
+		all.start(f.name, f.destination)
+	}
+	return err
+}
+
+// changedRules says which rules are not what they were; all of them if what they share differs.
+func changedRules[R any](old, now []R, name func(R) string, shared bool) (list []string) {
+	was := map[string]R{}
+	for _, r := range old {
+		was[name(r)] = r
+	}
+	for _, r := range now {
+		before, known := was[name(r)]
+		delete(was, name(r))
+		switch {
+		case !known:
+			list = append(list, "rule "+name(r)+" added")
+		case shared || !reflect.DeepEqual(before, r):
+			list = append(list, "rule "+name(r)+" changed")
+		}
+	}
+	for _, r := range old {
+		if _, gone := was[name(r)]; gone {
+			list = append(list, "rule "+name(r)+" removed")
+		}
+	}
+	if len(list) == 0 && !slices.EqualFunc(old, now, func(a, b R) bool { return name(a) == name(b) }) {
+		list = append(list, "rules in another order")
+	}
+	return list
+}
+
+// onHup reloads for every SIGHUP until ctx ends, and keeps the service manager posted: it waits for the end of a reload.
+func onHup(ctx context.Context, p Process, reload func(context.Context) (control.Reload, error)) error {
 	for {
 		select {
 		case <-ctx.Done():
@@ -36,7 +205,27 @@ func onHup(ctx context.Context, p Process, do func()) error {
 		if err := systemd.Reloading(); err != nil {
 			p.Log.Warn(err.Error())
 		}
-		do()
+		answer, err := reload(ctx)
+		sayReload(p, answer, err)
 		p.Ready()
+	}
+}
+
+// sayReload logs what a reload has done.
+func sayReload(p Process, r control.Reload, err error) {
+	for _, w := range r.Warnings {
+		p.Log.Warn(w)
+	}
+	if err != nil {
+		p.Log.Error("reload failed: "+err.Error(), notice.ReloadFailed, "hint", errStays)
+		return
+	}
+	changed := strings.Join(r.Changed, ", ")
+	if changed == "" {
+		changed = "nothing"
+	}
+	p.Log.Info("reloaded", "changed", changed)
+	if len(r.Restart) > 0 {
+		p.Log.Warn("changed in the file, but in force only after a restart: "+strings.Join(r.Restart, ", "), notice.ReloadPartly)
 	}
 }

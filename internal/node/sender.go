@@ -4,26 +4,26 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"ftfuse/internal/capture"
 	"ftfuse/internal/config"
 	"ftfuse/internal/control"
 	"ftfuse/internal/identify"
+	"ftfuse/internal/ledger"
 	"ftfuse/internal/metrics"
 	"ftfuse/internal/mount"
 	"ftfuse/internal/notice"
 	"ftfuse/internal/pulse"
 	"ftfuse/internal/queue"
 	"ftfuse/internal/record"
-	"ftfuse/internal/rules"
+	"ftfuse/internal/refine"
 	"ftfuse/internal/tap"
-	"ftfuse/internal/uplink"
 )
 
 // sender is a running sender: what is written goes from mounts to capture to queue to uplinks.
@@ -35,14 +35,19 @@ type sender struct {
 
 	lock    *os.File
 	source  *record.Source
-	rules   *rules.Matcher
+	load    Load[config.Sender]
 	ident   *identify.Reader
 	capture *capture.Capture
 	queue   *queue.Queue
 	backing mount.Backing
-	uplinks []peer
 	rates   rates
 	tap     tap.Hub // hears what has been queued
+
+	ruling       atomic.Pointer[ruling]
+	refine       *refine.Stage
+	instance     [16]byte // of this process, for receivers
+	destinations *destinations
+	reloading    sync.Mutex // one reload at a time
 
 	pulses pulse.Group
 
@@ -53,28 +58,27 @@ type sender struct {
 	mu     sync.Mutex        // guards the rest
 	mounts []*mounted        // that are served
 	state  map[string]string // of each mount by name
-}
-
-type peer struct {
-	target config.Target
-	up     *uplink.Uplink
+	ledger *ledger.Ledger    // of outputs of this machine; nil: there was none yet
 }
 
 // RunSender runs a sender until ctx ends, then stops it in order. It is ready when every mount is served that it makes
-// itself or takes over.
-func RunSender(ctx context.Context, cfg *config.Sender, p Process) (err error) {
-	s := &sender{cfg: cfg, log: p.Log, process: p, since: time.Now(), state: map[string]string{}, served: make(chan struct{}, len(cfg.Mounts))}
+// itself or takes over. load is for reloads.
+func RunSender(ctx context.Context, cfg *config.Sender, load Load[config.Sender], p Process) (err error) {
+	s := &sender{cfg: cfg, load: load, log: p.Log, process: p, since: time.Now(), state: map[string]string{}, served: make(chan struct{}, len(cfg.Mounts)),
+		destinations: newDestinations()}
 	defer func() { err = errors.Join(err, s.close()) }()
 	given := s.given()
-	if err := s.open(); err != nil {
+	ready, err := s.open()
+	if err != nil {
 		return err
 	}
 	parts := newStages()
 	parts.start("watchdog", func(ctx context.Context) error { return watchdog(ctx, s.log, &s.pulses) })
 	parts.start("queue", s.queue.Run)
-	for _, p := range s.uplinks {
-		parts.start("uplink "+p.target.Name, p.up.Run)
+	for name, d := range ready {
+		s.destinations.start(name, d)
 	}
+	parts.start("destinations", s.destinations.Run)
 	parts.start("capture", s.capture.Run)
 	s.startMounts(parts)
 	sock, err := s.process.Inherited.controlSocket(cfg.Control, s.log)
@@ -83,8 +87,9 @@ func RunSender(ctx context.Context, cfg *config.Sender, p Process) (err error) {
 	}
 	parts.start("control", func(ctx context.Context) error { return control.Serve(ctx, sock, s.handlers(), s.log) })
 	serveMetrics(parts, s.process.Inherited.metricsSockets(cfg.Metrics.Listen, cfg.Control, s.log), metrics.Sender, s.status, s.log)
-	parts.start("reloading", s.reload)
+	parts.start("reloading", func(ctx context.Context) error { return onHup(ctx, s.process, s.reload) })
 	parts.start("live status", func(ctx context.Context) error { return live(ctx, s.log, s.status) })
+	parts.start("quotas", s.keepQuotas)
 	parts.start("readiness", func(ctx context.Context) error {
 		if !given {
 			for range s.cfg.Mounts {
@@ -103,39 +108,49 @@ func RunSender(ctx context.Context, cfg *config.Sender, p Process) (err error) {
 	return parts.stop()
 }
 
-// open opens everything in the order of need. What it opens is closed by close, also when it fails half-way.
-func (s *sender) open() error {
+// open opens everything in the order of need, and returns what is to take data from the queue. What it opens is closed
+// by close, also when it fails half-way.
+func (s *sender) open() (map[string]destination, error) {
 	cfg := s.cfg
 	var err error
 	if s.lock, err = lockState(cfg.StateDir); err != nil {
-		return err
+		return nil, err
 	}
 	id, err := senderID(cfg.StateDir)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if s.source, err = thisMachine(id, cfg.Host); err != nil {
-		return err
+		return nil, err
 	}
-	if s.rules, err = rules.New(cfg.RuleOptions()); err != nil {
-		return err
+	rand.Read(s.instance[:]) // never fails (crypto/rand)
+	ruling, err := newRuling(cfg, nil)
+	if err != nil {
+		return nil, err
+	}
+	s.ruling.Store(ruling)
+	if err := s.restoreQuotas(); err != nil {
+		return nil, err
 	}
 	s.ident = identify.New(identify.Options{})
 	if s.backing = backingFor(); s.given() {
 		s.adopting = s.readStored()
 	}
 	if err := s.openCustody(); err != nil {
-		return err
+		return nil, err
 	}
-	return errors.Join(s.openUplinks(), s.openMounts())
+	ready, err := s.openDestinations(cfg)
+	return ready, errors.Join(err, s.openMounts())
 }
 
 // openCustody opens spools and queue, each with what the other knows of the past.
 func (s *sender) openCustody() error {
 	cfg := s.cfg
 	var err error
+	s.refine = refine.New(refine.Options{Read: func(e record.Extent, p []byte) error { return s.capture.ReadExtent(e, p) },
+		Logger: s.log.With("part", "rules")}, s.ruling.Load().table)
 	s.capture, err = capture.New(capture.Options{
-		Dir: cfg.SpoolDir, Source: s.source, Sink: tapped{queueSink{s}, &s.tap}, Refresh: s.ident.Refresh,
+		Dir: cfg.SpoolDir, Source: s.source, Sink: tapped{queueSink{s}, &s.tap}, Refine: s.refine.Refine, Refresh: s.ident.Refresh,
 		Logger: s.log.With("part", "capture"), Pulses: &s.pulses, MaxSize: int64(cfg.Queue.MaxSize), MinFree: int64(cfg.Queue.MinFree),
 		DropOldest: s.dropOldest, Held: func() int64 { return s.queue.Held() }, Disk: cfg.Queue.Durability == "disk",
 		SegmentSize: int(min(cfg.Queue.SegmentSize/4, 16<<20)),
@@ -144,12 +159,13 @@ func (s *sender) openCustody() error {
 		return err
 	}
 	s.tap.Store = s.capture
-	ages := expiry(cfg)
 	q, past, err := queue.Open(queue.Options{
 		Dir: cfg.Queue.Dir, Source: s.source, Durability: durability(cfg.Queue.Durability),
 		SegmentBytes: int64(cfg.Queue.SegmentSize), Snapshot: s.capture.Snapshot, Release: s.capture.Release,
-		Expire:    func(rule string) time.Duration { return ages[rule] },
-		Droppable: droppable(cfg), Logger: s.log.With("part", "queue"), Pulses: &s.pulses,
+		Expire:    func(rule string) time.Duration { return s.ruling.Load().expire[rule] },
+		Droppable: func(rule string) bool { return !s.ruling.Load().keep[rule] },
+		Bound:     func(cursor string) int64 { return s.ruling.Load().bound[cursor] },
+		Logger:    s.log.With("part", "queue"), Pulses: &s.pulses,
 	})
 	if err != nil {
 		return err
@@ -159,8 +175,8 @@ func (s *sender) openCustody() error {
 		s.log.Error("queue was damaged", notice.QueueDamaged, "lost_positions", past.Lost, "moved_to", past.Quarantined)
 	}
 	s.log.Info("queue opened", "clean", past.Clean, "epoch", past.Epoch, "took", past.Took)
-	for _, t := range cfg.Targets { // before anything is appended, so that every target gets all of it
-		if _, err := q.Cursor(t.Name); err != nil {
+	for _, name := range destinationNames(cfg) { // before anything is appended, so that each gets all that is for it
+		if _, err := q.Cursor(name); err != nil {
 			return err
 		}
 	}
@@ -169,23 +185,6 @@ func (s *sender) openCustody() error {
 		running = append(running, st.kept.Captured()...)
 	}
 	return s.capture.Recover(capture.Recovery{Snapshot: past.Snapshot, Replay: past.Replay, Extents: past.Extents, Running: running})
-}
-
-func (s *sender) openUplinks() error {
-	var instance [16]byte
-	rand.Read(instance[:]) // never fails (crypto/rand)
-	for _, t := range s.cfg.Targets {
-		cur, err := s.queue.Cursor(t.Name)
-		if err != nil {
-			return err
-		}
-		up, err := uplink.New(uplinkOptions(t, s, cur, instance))
-		if err != nil {
-			return fmt.Errorf("target %s: %w", t.Name, err)
-		}
-		s.uplinks = append(s.uplinks, peer{t, up})
-	}
-	return nil
 }
 
 // pickUp takes what lies below a mount.
@@ -255,6 +254,12 @@ func (s *sender) close() error {
 		err = errors.Join(err, m.m.Close())
 	}
 	err = errors.Join(err, s.process.Inherited.close())
+	if s.ruling.Load() != nil {
+		err = errors.Join(err, s.saveQuotas())
+	}
+	if s.ledger != nil {
+		err = errors.Join(err, s.ledger.Close())
+	}
 	if s.queue != nil {
 		err = errors.Join(err, s.queue.Close())
 	}

@@ -3,32 +3,22 @@ package node
 import (
 	"context"
 	"net"
-	"time"
 
 	"ftfuse/internal/config"
 	"ftfuse/internal/queue"
-	"ftfuse/internal/record"
 	"ftfuse/internal/uplink"
 	"ftfuse/internal/wire"
 )
 
-// expiry returns the age at which each rule's data is dropped.
-func expiry(cfg *config.Sender) map[string]time.Duration {
-	ages := map[string]time.Duration{}
-	for _, r := range cfg.Rules {
-		ages[r.Name] = r.Expire
+// destinationNames are the cursors that a sender's queue has.
+func destinationNames(cfg *config.Sender) (names []string) {
+	for _, t := range cfg.Targets {
+		names = append(names, t.Name)
 	}
-	return ages
-}
-
-// droppable says which rules' data makes room for others when the queue is full. Data of a rule that is configured
-// no more does, too.
-func droppable(cfg *config.Sender) func(rule string) bool {
-	keep := map[string]bool{}
-	for _, r := range cfg.Rules {
-		keep[r.Name] = r.WhenFull != record.DropOldest
+	for _, o := range cfg.Outputs {
+		names = append(names, o.Name)
 	}
-	return func(rule string) bool { return !keep[rule] }
+	return names
 }
 
 func durability(s string) queue.Durability {

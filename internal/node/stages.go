@@ -52,6 +52,13 @@ func (s *stages) wait(ctx context.Context) {
 	}
 }
 
+// cancel tells all parts to end, without waiting.
+func (s *stages) cancel() {
+	for _, st := range s.running {
+		st.cancel()
+	}
+}
+
 // stop ends the parts, the one started last first, and returns all their errors.
 func (s *stages) stop() error {
 	var err error

@@ -20,6 +20,7 @@ import (
 func (s *sender) handlers() control.Handlers {
 	return control.Handlers{
 		"GET " + control.PathStatus:  func(context.Context, url.Values, []byte) (any, error) { return s.status(), nil },
+		"POST " + control.PathReload: func(ctx context.Context, _ url.Values, _ []byte) (any, error) { return s.reload(ctx) },
 		"GET " + control.PathExplain: func(_ context.Context, q url.Values, _ []byte) (any, error) { return s.explain(q.Get("path")) },
 		"GET " + control.PathTap: func(ctx context.Context, q url.Values, _ []byte) (any, error) {
 			return listen(ctx, &s.tap, q, s.dirs())
@@ -34,8 +35,14 @@ func (s *sender) status() control.Status {
 	use := s.capture.Usage()
 	st.Sender = &control.SenderStatus{ID: s.source.Sender.String(), Mounts: s.mountStatus(), Spools: int(use.Spools), Disk: uint64(max(use.Disk, 0)),
 		Unseen: uint64(max(use.Unseen, 0)), Flows: flows(q), Queue: s.queueStatus(q)}
-	for _, p := range s.uplinks {
-		st.Sender.Peers = append(st.Sender.Peers, s.peerStatus(p, q, now))
+	cfg := s.ruling.Load().cfg
+	for _, t := range cfg.Targets {
+		if p, ok := s.destinations.get(t.Name).(*peer); ok {
+			st.Sender.Peers = append(st.Sender.Peers, s.peerStatus(p, q, now))
+		}
+	}
+	for _, o := range cfg.Outputs {
+		st.Sender.Outputs = append(st.Sender.Outputs, s.outputStatus(o, q))
 	}
 	if use.Refused > 0 {
 		st.Trouble = append(st.Trouble, fmt.Sprintf("%d opens got write capture because there were too many spools: raise LimitNOFILE", use.Refused))
@@ -65,18 +72,14 @@ func (s *sender) queueStatus(q queue.Stats) control.QueueStatus {
 	return qs
 }
 
-func (s *sender) peerStatus(p peer, q queue.Stats, now time.Time) control.PeerStatus {
+func (s *sender) peerStatus(p *peer, q queue.Stats, now time.Time) control.PeerStatus {
 	u := p.up.Status()
 	ps := control.PeerStatus{Target: p.target.Name, Address: p.target.Address, State: u.State.String(), Since: u.Since, Turned: u.Turned, LastAck: u.LastAck, RTT: u.RTT,
 		Window: uint64(p.target.Window), InFlight: uint64(max(u.Bytes, 0)), Sent: control.Count{Bytes: u.SentBytes, Records: u.SentRecords}, Acked: control.Count{Bytes: u.AckedBytes, Records: u.AckedRecords},
 		ByteRate: s.rates.of(p.target.Name, u.AckedBytes, now), RecordRate: s.rates.of(p.target.Name+" records", u.AckedRecords, now),
 		Wire: u.WireBytes, Failures: u.Failures,
 		Reconnects: max(u.Connects, 1) - 1, Error: u.LastError, ErrorAt: u.LastErrorAt}
-	for _, c := range q.Cursors {
-		if c.Name == p.target.Name {
-			ps.Oldest = c.Oldest
-		}
-	}
+	ps.Oldest = oldest(q, p.target.Name)
 	return ps
 }
 
@@ -107,7 +110,7 @@ func (s *sender) explain(path string) (control.Explanation, error) {
 	if !ok {
 		return control.Explanation{}, control.NotBelow(dirs, path)
 	}
-	x := s.rules.Explain(name, rest)
+	x := s.ruling.Load().matcher.Explain(name, rest)
 	d := x.Decision
 	e := control.Explanation{Mount: name, Path: rest, Rule: d.Rule, Why: d.Why, Send: d.Send, Capture: d.Capture.String(), Unit: d.Unit.String(),
 		MaxRecord: d.MaxRecord, MaxAge: d.MaxAge.String(), Readback: d.Readback, Expire: d.Expire.String(), WhenFull: d.WhenFull.String(),
@@ -157,8 +160,9 @@ func (r *rates) of(key string, bytes uint64, now time.Time) float64 {
 
 func (r *receiver) handlers() control.Handlers {
 	return control.Handlers{
-		"GET " + control.PathStatus: func(context.Context, url.Values, []byte) (any, error) { return r.status(), nil },
-		"GET " + control.PathTap:    func(ctx context.Context, q url.Values, _ []byte) (any, error) { return listen(ctx, &r.tap, q, nil) },
+		"GET " + control.PathStatus:  func(context.Context, url.Values, []byte) (any, error) { return r.status(), nil },
+		"POST " + control.PathReload: func(ctx context.Context, _ url.Values, _ []byte) (any, error) { return r.reload(ctx) },
+		"GET " + control.PathTap:     func(ctx context.Context, q url.Values, _ []byte) (any, error) { return listen(ctx, &r.tap, q, nil) },
 	}
 }
 
@@ -180,22 +184,7 @@ func (r *receiver) status() control.Status {
 			Duplicates: control.Count{Bytes: p.DuplicateBytes, Records: p.DuplicateRecords},
 			ByteRate:   r.rates.of(key, p.Bytes, now), RecordRate: r.rates.of(key+" records", p.Records, now), Error: p.LastError})
 	}
-	for i, o := range r.outputs {
-		x := o.Stats()
-		c := r.cfg.Outputs[i]
-		if c.Type == "journal" {
-			c.Base = "the journal"
-		}
-		gaps, missing := uint64(0), control.Drops{}
-		for why, m := range x.Missing {
-			gaps += uint64(m.Gaps)
-			missing[why] = control.Count{Bytes: uint64(m.Bytes), Records: uint64(m.Records)}
-		}
-		st.Receiver.Outputs = append(st.Receiver.Outputs, control.OutputStatus{Name: c.Name, Base: c.Base,
-			Files: int(x.OpenFiles), Written: control.Count{Bytes: uint64(x.Bytes), Records: uint64(x.Records)}, FileBytes: uint64(x.Written),
-			Duplicates: uint64(x.Duplicates), Gaps: gaps, Missing: missing, Unowned: uint64(x.Unowned), Uncertain: uint64(x.Uncertain), Misplaced: uint64(x.Misplaced), Rotated: uint64(x.Rotated),
-			Error: x.LastError, ErrorAt: x.LastErrorTime})
-	}
+	st.Receiver.Outputs = r.outputStatus()
 	st.Judge(0) // it has no targets
 	return st
 }

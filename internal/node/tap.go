@@ -34,12 +34,12 @@ func (t tapped) Put(ctx context.Context, chunks []record.Chunk) error {
 
 // tappedOutputs are a receiver's outputs with onlookers.
 type tappedOutputs struct {
-	outputs
+	*sinks
 	hub *tap.Hub
 }
 
 func (t tappedOutputs) Put(ctx context.Context, chunks []record.Chunk) error {
-	return tapped{t.outputs, t.hub}.Put(ctx, chunks)
+	return tapped{t.sinks, t.hub}.Put(ctx, chunks)
 }
 
 // listen answers PathTap. dirs are the mounts, on a sender; nil on a receiver. The socket's group may see figures and

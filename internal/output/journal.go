@@ -21,7 +21,8 @@ type JournalOptions struct {
 	Identifier string // SYSLOG_IDENTIFIER of all entries; "": the last name of each file's path
 	Socket     string // of journald; "": the usual one
 	Book       *ledger.Book
-	Pulses     *pulse.Group // the Put that sends has one
+	Pulses     *pulse.Group                      // the Put that sends has one
+	View       func(*record.Chunk) *record.Chunk // as in Options
 }
 
 // Journal gives every record to journald as an entry of its own. It is a record.Sink that answers for a chunk when
@@ -140,7 +141,11 @@ func (j *Journal) sendChunk(ctx context.Context, c *record.Chunk) error {
 		s = sent{seq: c.Seq}
 	}
 	n := 0
-	err := j.make.each(c, func(entry []byte) error {
+	seen := c
+	if j.o.View != nil {
+		seen = j.o.View(c)
+	}
+	err := j.eachEntry(seen, func(entry []byte) error {
 		if n++; n <= s.entries {
 			return nil
 		}
@@ -169,6 +174,14 @@ func (j *Journal) sendChunk(ctx context.Context, c *record.Chunk) error {
 		j.stats.addMissing(&gaps)
 	}
 	return nil
+}
+
+// eachEntry calls f with the entries of c, which may be nil.
+func (j *Journal) eachEntry(c *record.Chunk, f func([]byte) error) error {
+	if c == nil {
+		return nil
+	}
+	return j.make.each(c, f)
 }
 
 // Mark returns how far the journal has a stream, as Output.Mark does.

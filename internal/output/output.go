@@ -38,6 +38,9 @@ type Options struct {
 	Book       *ledger.Book
 	Logger     *slog.Logger // nil: silent
 	Pulses     *pulse.Group // the Put that appends has one
+	// View returns what is written of a chunk: the chunk itself, one with other Data, or nil for nothing; of the same chunk always
+	// the same. Marks are those of the chunk itself. Nil: everything is written.
+	View func(*record.Chunk) *record.Chunk
 
 	now  func() time.Time // tests
 	step func(string)     // tests: called between the steps that a crash may separate
@@ -166,6 +169,9 @@ func withDefaults(o Options) Options {
 	}
 	if o.now == nil {
 		o.now = time.Now
+	}
+	if o.View == nil {
+		o.View = func(c *record.Chunk) *record.Chunk { return c }
 	}
 	if o.step == nil {
 		o.step = func(string) {}

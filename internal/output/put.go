@@ -157,9 +157,10 @@ func (o *Output) collect(chunks []*record.Chunk) (int, error) {
 			b.duplicates++
 			continue
 		}
+		seen := o.o.View(c)
 		var text int64 // about
-		if o.form != nil {
-			text = estimate(o.form, c)
+		if o.form != nil && seen != nil {
+			text = estimate(o.form, seen)
 		}
 		large := text > largeText
 		if large && len(b.marks) > 0 || b.text > maxText {
@@ -168,15 +169,15 @@ func (o *Output) collect(chunks []*record.Chunk) (int, error) {
 		if b.bytes += int64(c.Len); c.Gap != nil {
 			b.gaps.add(c.Gap)
 		}
-		if c.Len > 0 || c.Gap != nil && o.form != nil && o.form.Gaps() {
+		if seen != nil && (seen.Len > 0 || c.Gap != nil && o.form != nil && o.form.Gaps()) {
 			r, err := o.run(c)
 			if err == errManyRuns {
 				return i, nil
 			} else if err != nil {
 				return 0, err
 			}
-			o.render(r, c, text)
-			b.records += int64(c.Records)
+			o.render(r, seen, text)
+			b.records += int64(seen.Records)
 		}
 		if b.marks[c.Source.Stream] = mark.Add(c); large {
 			return i + 1, nil

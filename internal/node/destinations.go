@@ -1,0 +1,84 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"sync"
+)
+
+// destination is one thing that takes data from the queue: a receiver, files, the journal, a plug-in.
+type destination interface {
+	// run takes data until ctx ends, then ends in order.
+	run(ctx context.Context) error
+}
+
+// destinations are what takes data from the queue, by name. They run beside each other; a reload starts and stops
+// single ones.
+type destinations struct {
+	failed chan error // the first one that ends by itself with an error
+
+	mu      sync.Mutex // guards members
+	members map[string]member
+}
+
+// member is a destination that runs, as the one part of stages of its own.
+type member struct {
+	destination
+	parts *stages
+}
+
+func newDestinations() *destinations {
+	return &destinations{failed: make(chan error, 1), members: map[string]member{}}
+}
+
+// start runs d under a name that is free.
+func (s *destinations) start(name string, d destination) {
+	m := member{d, &stages{failed: s.failed}}
+	m.parts.start(name, d.run)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.members[name] = m
+}
+
+// get returns what runs under a name, nil if nothing does.
+func (s *destinations) get(name string) destination {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.members[name].destination
+}
+
+// stop ends what runs under a name, and waits for it.
+func (s *destinations) stop(name string) error {
+	s.mu.Lock()
+	m, known := s.members[name]
+	delete(s.members, name)
+	s.mu.Unlock()
+	if !known {
+		return nil
+	}
+	return m.parts.stop()
+}
+
+// Run waits until ctx ends or one of them fails, then ends all of them, each while the others do.
+func (s *destinations) Run(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+	case <-s.failed: // its own error comes with close
+	}
+	return s.close()
+}
+
+func (s *destinations) close() error {
+	s.mu.Lock()
+	all := s.members
+	s.members = map[string]member{}
+	s.mu.Unlock()
+	for _, m := range all {
+		m.parts.cancel()
+	}
+	var err error
+	for _, m := range all {
+		err = errors.Join(err, m.parts.stop())
+	}
+	return err
+}
