@@ -37,7 +37,7 @@ func inIPv6(c byte) bool { return class[c]&hex != 0 || c == ':' || c == '.' }
 
 // isIPv6 wants eight groups, or fewer with one ::. Without a digit it is rather a name, as in ab::cd.
 func isIPv6(b []byte) bool {
-	if bytes.Count(b, []byte(":")) < 2 || bytes.IndexAny(b, "0123456789") < 0 {
+	if bytes.Count(b, []byte(":")) < 2 || !bytes.ContainsAny(b, "0123456789") {
 		return false
 	}
 	left, right, short := bytes.Cut(b, []byte("::"))

@@ -52,7 +52,8 @@ var lower = func() (t [256]byte) {
 	return t
 }()
 
-// worth ranks sets of texts by how few records hold one of them: long texts first, then few. Below 0 it is of no use.
+// worth ranks sets of texts by how few records hold one of them: a set that is twice as large must have texts that are
+// a byte longer. Below 0 it is of no use.
 func (n need) worth() int {
 	if n.texts == nil || len(n.texts) > maxTexts {
 		return -1
@@ -64,7 +65,7 @@ func (n need) worth() int {
 		}
 		shortest = min(shortest, len(t.s))
 	}
-	return 4*shortest - bits.Len(uint(len(n.texts)))
+	return 100 + shortest - bits.Len(uint(len(n.texts)))
 }
 
 // better returns the need that fewer records meet.
@@ -101,8 +102,7 @@ func needOfRegexp(expr string) need {
 	}
 	re = re.Simplify()
 	k := study(re)
-	n := better(needOf(k.exact...), needOf(k.some...))
-	n = better(n, leading(re))
+	n := better(leading(re), needOf(k.best()...))
 	n.folds = k.folds
 	return n
 }
@@ -122,9 +122,11 @@ func leading(re *syntax.Regexp) (n need) {
 			break
 		}
 		all = product(all, k.exact)
-	}
-	for _, s := range all {
-		n.texts = append(n.texts, text{s, true})
+		var longer need
+		for _, s := range all {
+			longer.texts = append(longer.texts, text{s, true})
+		}
+		n = better(n, longer)
 	}
 	return n
 }
@@ -229,11 +231,13 @@ func studyConcat(subs []*syntax.Regexp) (all known) {
 		k := study(sub)
 		all.folds = all.folds || k.folds
 		if k.exact != nil && len(run)*len(k.exact) <= maxExact {
+			if len(k.exact) > 1 {
+				best = better(best, needOf(run...)) // longer texts, but more of them, may be worth less
+			}
 			run = product(run, k.exact)
 			continue
 		}
-		best = better(best, needOf(run...))
-		best = better(best, needOf(k.best()...))
+		best = better(better(best, needOf(run...)), needOf(k.best()...))
 		whole = false
 		if run = k.exact; run == nil {
 			run = []string{""}
@@ -241,7 +245,6 @@ func studyConcat(subs []*syntax.Regexp) (all known) {
 	}
 	if whole {
 		all.exact = run
-		return all
 	}
 	for _, t := range better(best, needOf(run...)).texts {
 		all.some = append(all.some, t.s)

@@ -313,8 +313,11 @@ func FuzzApply(f *testing.F) {
 			{Action: Allow, Match: expr, Not: true},
 			{Action: Allow, Contains: fixed},
 		}}
+		if fixed == "" || field == "" || len(rec) > 1000 || len(expr) > 100 {
+			return // the naive way takes time by the square of what it is given
+		}
 		s, err := New(o)
-		if err != nil || fixed == "" || field == "" {
+		if err != nil {
 			return
 		}
 		compare(t, o, s, rec, key, new(Scratch))

@@ -140,5 +140,5 @@ func findBearers(b []byte, to []span) []span {
 
 // longToken tells a token from a word of prose by its length and a digit.
 func longToken(b []byte) bool {
-	return len(b) >= minBearer && bytes.IndexAny(b, "0123456789") >= 0
+	return len(b) >= minBearer && bytes.ContainsAny(b, "0123456789")
 }
