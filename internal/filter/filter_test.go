@@ -3,7 +3,6 @@ package filter
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 
@@ -165,35 +164,13 @@ func TestSample(t *testing.T) {
 
 func TestTextIsBounded(t *testing.T) {
 	o := Options{Filters: []Filter{{Action: Redact, Redact: []string{"own"}, With: strings.Repeat("x", 100)}}, Patterns: []Pattern{{"own", "a"}}}
-	for range 40 {
+	for range 14 {
 		o.Filters = append(o.Filters, Filter{Action: Rewrite, Match: "(?s).*", Rewrite: "$0$0"})
 	}
 	s := mustNew(t, o)
 	v := s.For(nil, nil, "").Apply([]byte("aaa\r\n"), 0, new(Scratch))
 	if !v.Cut || len(v.Text) != record.MaxChunk || !strings.HasSuffix(string(v.Text), "x\r\n") {
 		t.Errorf("got cut %v and %d bytes, want %d with their line end", v.Cut, len(v.Text), record.MaxChunk)
-	}
-}
-
-func TestDoesNotAllocate(t *testing.T) {
-	o := benchFilters(100, "regex", false)
-	o.Patterns = []Pattern{{"own", `\b[a-z]\d{9,}`}}
-	o.Filters = append(o.Filters,
-		Filter{Action: Redact, Redact: slices.DeleteFunc(BuiltIn(), func(s string) bool { return s == "ipv4" })},
-		Filter{Action: Redact, Redact: []string{"own"}},
-		Filter{Action: Deny, Field: "level", Is: []string{"debug"}},
-		Filter{Action: Deny, Match: `\d{9,}`},
-		Filter{Action: Route, Contains: "GET", Targets: []string{"x"}},
-		Filter{Action: Redact, Redact: []string{"ipv4"}},
-		Filter{Action: Allow, Not: true, Prefix: "x"})
-	s := mustNew(t, o)
-	c, sc := s.For(nil, nil, ""), Scratch{}
-	if n := testing.AllocsPerRun(200, func() {
-		if v := c.Apply(benchLines[0], 0, &sc); !v.Keep || v.Text == nil {
-			t.Error("want the line kept, its address taken out")
-		}
-	}); n > 0 {
-		t.Errorf("Apply allocates %v times, want 0", n)
 	}
 }
 
