@@ -159,10 +159,10 @@ func (s *stream) toWhole(r *run, out []record.Chunk) []record.Chunk {
 	return out
 }
 
-// take moves src behind dst.
+// take moves src behind dst. src keeps what memory it can, for the next line.
 func take(dst, src *run) {
 	if dst.len == 0 {
-		*dst, *src = *src, run{}
+		*dst, *src = *src, run{ext: dst.ext[:0]}
 		return
 	}
 	dst.join(src)

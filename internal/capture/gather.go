@@ -59,8 +59,8 @@ func (s *stream) release(out []record.Chunk) []record.Chunk {
 
 // flush emits the complete records at the end of a turn, if they need not wait.
 func (s *stream) flush(out []record.Chunk) []record.Chunk {
-	if s.part.len == 0 {
-		s.line = nil // a stream that rests keeps no memory
+	if s.part.len == 0 && s.rec.len == 0 { // a stream that rests keeps no memory
+		s.line, s.part.ext, s.rec.ext = nil, nil, nil
 	}
 	if s.gathers() {
 		return out

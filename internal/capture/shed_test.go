@@ -1,0 +1,87 @@
+package capture
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"ftfuse/internal/record"
+)
+
+// What a record took that was too long is given back when its gap is registered, and, where the queue may lose the gap
+// with the power, some time later. By both captures, nothing is left then.
+func TestShedIsGivenBack(t *testing.T) {
+	for _, disk := range []bool{false, true} {
+		r, ctx := gatherRig(t)
+		r.o.Disk = disk
+		d := decision
+		d.TooLong, d.MaxRecord, d.Readback = record.DropLong, 100, 0
+		f := r.file(t, "a.log")
+		sp, err := f.OpenSpool(d, "m", "a.log", &record.Writer{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, err := f.OpenLog(d, "m", "a.log", &record.Writer{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		long := strings.Repeat("x", 4<<20) + "\n"
+		w := kernel(t, sp)
+		mustWrite(t, w, long)
+		mustLog(t, l, long[:1000]+"\n")
+		now := time.Now()
+		r.sink.fail = errors.New("disk full")
+		stopped, cancel := context.WithCancel(ctx)
+		cancel()
+		r.turn(stopped, now)
+		if n := sp.r.freed.len(); n > 0 {
+			t.Fatalf("%d bytes given back before the gap is registered", n)
+		}
+		r.sink.fail = nil
+		r.turn(ctx, now)
+		if len(r.sink.gaps) < 2 || len(r.sink.all()) > 0 {
+			t.Fatalf("got %q and gaps %+v", r.sink.all(), r.sink.gaps)
+		}
+		if got := sp.r.freed.len() > 0; got != disk {
+			t.Fatalf("disk %v: %d bytes given back at once", disk, sp.r.freed.len())
+		}
+		r.turn(ctx, now.Add(shedRest))
+		r.tidy(now)
+		if n, p := sp.r.freed.len(), sp.r.punched.len(); n != int64(len(long)) || p < 4<<20 || r.pending.Load() != 0 {
+			t.Fatalf("%d of %d bytes given back, %d punched; the log waits for %d", n, len(long), p, r.pending.Load())
+		}
+		bytes, records := uint64(0), uint64(0)
+		for _, g := range r.sink.gaps {
+			bytes, records = bytes+g.Bytes, records+g.Records
+		}
+		if bytes != uint64(len(long)+1001) || records != 2 {
+			t.Fatalf("%d bytes and %d records in gaps", bytes, records)
+		}
+	}
+}
+
+// Too much that rests, or little room, and it is given back earlier.
+func TestRestingIsBounded(t *testing.T) {
+	r, _ := gatherRig(t)
+	now := time.Now()
+	shedMany := func(n int) {
+		for i := range n {
+			ch := record.Chunk{Gap: &record.Gap{}, Extents: []record.Extent{{Spool: 1, Off: int64(2 * i), Len: 1}}}
+			if r.pass.shed.take(&ch); ch.Extents != nil {
+				t.Fatal("a gap refers to a spool")
+			}
+		}
+		r.giveBackShed(now)
+	}
+	shedMany(maxResting)
+	shedMany(1)
+	if s := &r.pass.shed; len(s.resting) != 1 || s.extents != 1 {
+		t.Fatalf("%d extents rest in %d groups", s.extents, len(s.resting))
+	}
+	r.pass.pressed = true
+	if r.giveBackShed(now); r.pass.shed.extents != 0 || r.pass.shed.resting != nil {
+		t.Fatalf("%d extents rest when room is short", r.pass.shed.extents)
+	}
+}
