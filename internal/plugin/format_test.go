@@ -110,12 +110,12 @@ func TestFormatComesAgain(t *testing.T) {
 func TestExpands(t *testing.T) {
 	r := newRig(t)
 	r.Render = framing{}
-	r.append(bytes.Repeat(lineEnd, 1<<20))
+	r.append(bytes.Repeat(lineEnd, 1<<18))
 	r.sh("wc -l >got")
 	p := r.start()
 	until(t, "all came", func() bool { return r.drained("out") })
 	p.end()
-	if got := r.read("got"); got != fmt.Sprintln(1<<20) {
+	if got := r.read("got"); got != fmt.Sprintln(1<<18) {
 		t.Errorf("got %q lines", got)
 	}
 }
