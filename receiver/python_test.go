@@ -124,7 +124,7 @@ func torn(t *testing.T, name string) {
 
 // It is killed again and again: every line is there once, and the sender sees its own checksums.
 func TestKillPython(t *testing.T) {
-	const appends, kills = 1500, 5
+	const appends, kills = 800, 4
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
