@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -277,14 +278,14 @@ func TestRateIsEven(t *testing.T) {
 // disk is a store that counts what is read of it.
 type disk struct {
 	data string
-	read int
+	read atomic.Int64
 }
 
 func (d *disk) ReadExtent(e record.Extent, p []byte) error {
 	if e.Spool != 1 {
 		return fmt.Errorf("%w", record.ErrGone)
 	}
-	d.read += copy(p, d.data[e.Off:])
+	d.read.Add(int64(copy(p, d.data[e.Off:])))
 	return nil
 }
 
@@ -301,8 +302,8 @@ func TestPayloadsOnDisk(t *testing.T) {
 	if out.skipped != (Skipped{Rate: 1<<17 - 5}) {
 		t.Errorf("skipped %+v", out.skipped)
 	}
-	if d.read > 2*step {
-		t.Errorf("read %d bytes for five lines", d.read)
+	if d.read.Load() > 2*step {
+		t.Errorf("read %d bytes for five lines", d.read.Load())
 	}
 	whole := newHeard()
 	listen(t, &h, Filter{}, whole)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/gdamore/tcell/v3"
+	"github.com/gdamore/tcell/v3/color"
 	"golang.org/x/sys/unix"
 
 	"ftfuse/internal/control"
@@ -207,9 +208,9 @@ var styles = map[Look]tcell.Style{
 	Bold:  tcell.StyleDefault.Bold(true),
 	Dim:   tcell.StyleDefault.Dim(true),
 	Head:  tcell.StyleDefault.Reverse(true),
-	Good:  tcell.StyleDefault.Foreground(tcell.ColorGreen),
-	Warn:  tcell.StyleDefault.Foreground(tcell.ColorOlive), // dark yellow, which is readable on white too
-	Bad:   tcell.StyleDefault.Foreground(tcell.ColorMaroon).Bold(true),
+	Good:  tcell.StyleDefault.Foreground(color.Green),
+	Warn:  tcell.StyleDefault.Foreground(color.Olive), // dark yellow, which is readable on white too
+	Bad:   tcell.StyleDefault.Foreground(color.Maroon).Bold(true),
 }
 
 // colourless are the looks that are colours else.

@@ -138,8 +138,8 @@ func TestScreens(t *testing.T) {
 func TestAnySizeFits(t *testing.T) {
 	for _, of := range []func(int) control.Status{sender, receiver} {
 		m := fed(of, 70)
-		for columns := range 100 {
-			for lines := range 40 {
+		for columns := 0; columns < 100; columns += 1 + columns/12 {
+			for lines := 0; lines < 40; lines += 1 + lines/12 {
 				got := View(m, columns, lines)
 				if len(got) > lines || columns > 0 && len(got) != lines && lines > 1 {
 					t.Fatalf("%dx%d: %d lines", columns, lines, len(got))
