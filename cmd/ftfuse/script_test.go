@@ -34,6 +34,7 @@ func TestScripts(t *testing.T) {
 			"narrow":    narrow,
 			"makequeue": makeQueue,
 			"expand":    expandFile,
+			"same":      same,
 		},
 	})
 }
@@ -77,6 +78,17 @@ func narrow(ts *testscript.TestScript, neg bool, _ []string) {
 	for _, line := range strings.Split(ts.ReadFile("stdout"), "\n") {
 		if len([]rune(line)) > 80 || regexp.MustCompile(`[ \t]$`).MatchString(line) {
 			ts.Fatalf("line is too wide or ends in a blank: %q", line)
+		}
+	}
+}
+
+// same FILE... wants YAML that differs in its comments only.
+func same(ts *testscript.TestScript, neg bool, args []string) {
+	comment := regexp.MustCompile(`(?m)^#.*\n| +# .*$`)
+	for _, name := range args {
+		got, want := comment.ReplaceAllString(ts.ReadFile(name), ""), comment.ReplaceAllString(ts.ReadFile(args[0]), "")
+		if got != want {
+			ts.Fatalf("%s:\n%s\nwant as in %s:\n%s", name, got, args[0], want)
 		}
 	}
 }

@@ -1,0 +1,224 @@
+package k2hft
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+const maxNodes = 256 // servers that one configuration names
+
+// targets translates the servers of chmpx. spare are those that are not used.
+func (t *translator) targets() (targets, spare []target) {
+	from := t.connection()
+	var hosts []target
+	for _, s := range from.all(secSvrNode) {
+		hosts = append(hosts, t.servers(s, len(hosts))...)
+	}
+	if len(hosts) == 0 {
+		hosts = []target{{address: "127.0.0.1:" + port, note: "the original names no server: put yours here"}}
+		t.report.say(Differs, "no server is named: target default is a receiver on this machine; put the address of yours there")
+	}
+	all := t.broadcast(len(hosts))
+	for i := range hosts {
+		if i == 0 {
+			hosts[i].name = t.names.name(defaultTarget)
+			continue
+		}
+		host, _, _ := net.SplitHostPort(hosts[i].address)
+		hosts[i].name = t.names.name("to-" + host)
+	}
+	if all || len(hosts) == 1 {
+		return hosts, nil
+	}
+	t.report.say(Differs, fmt.Sprintf("%d servers are named: target default is the first of them, the others stand below it as comments. "+
+		"Not yet: sending to one of several, with others to fall back on", len(hosts)))
+	return hosts[:1], hosts[1:]
+}
+
+// broadcast reads K2HTPDTOR_BROADCAST.
+func (t *translator) broadcast(hosts int) bool {
+	all := false
+	for _, s := range t.src.all(secDtor) {
+		e := s.last("K2HTPDTOR_BROADCAST")
+		if e == nil {
+			continue
+		}
+		yes, ok := truth(e.Text)
+		switch {
+		case !ok:
+			t.report.add(Differs, e, "["+secDtor+"]", whyTruth)
+		case yes:
+			all = true
+			t.report.add(Translated, e, "["+secDtor+"]", fmt.Sprintf("rules that send name all servers as targets: %d", hosts))
+		default:
+			t.report.add(Translated, e, "["+secDtor+"]", "a rule names one server as its target")
+		}
+	}
+	return all
+}
+
+// connection returns the configuration that has the servers: this one, or that of K2HTPDTOR_CHMPXCONF.
+func (t *translator) connection() *Config {
+	for _, s := range t.src.all(secDtor) {
+		e := s.last("K2HTPDTOR_CHMPXCONF")
+		if e == nil || e.Text == "" {
+			continue
+		}
+		c, err := t.readOther(e)
+		if err != nil {
+			t.report.add(Differs, e, "["+secDtor+"]", "the file cannot be read, so that its servers are not here: "+err.Error())
+			return &Config{}
+		}
+		t.report.add(Translated, e, "["+secDtor+"]", "the servers are those of that file")
+		return c
+	}
+	return t.src
+}
+
+// readOther reads the configuration that an entry names.
+func (t *translator) readOther(e *Entry) (*Config, error) {
+	if t.options.Open == nil {
+		return nil, errors.New("want a configuration in one file")
+	}
+	name := e.Text
+	if !filepath.IsAbs(name) {
+		name = filepath.Join(filepath.Dir(e.Place.File), name)
+	}
+	text, err := t.options.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	return Read(name, text, t.options.Open)
+}
+
+// servers translates one SVRNODE, whose name may stand for several.
+func (t *translator) servers(s *Section, before int) []target {
+	e := s.last("NAME")
+	if e == nil {
+		return nil
+	}
+	names, err := expandHosts(e.Text, maxNodes-before)
+	if err == nil && len(names) == 0 {
+		err = errors.New("no name")
+	}
+	for _, n := range names {
+		if !hostName(n) {
+			err = fmt.Errorf("%q, which is no host name", n)
+		}
+	}
+	if err != nil {
+		t.report.add(Differs, e, "["+secSvrNode+"]", "left out: got "+err.Error())
+		return nil
+	}
+	var out []target
+	for _, n := range names {
+		out = append(out, target{address: net.JoinHostPort(n, port), note: origin(e) + " of [" + secSvrNode + "]"})
+	}
+	t.report.add(Translated, e, "["+secSvrNode+"]", "target "+strings.Join(names, ", "))
+	return out
+}
+
+// hostName reports whether s is a host's name or address as far as anybody can see.
+func hostName(s string) bool {
+	if net.ParseIP(s) != nil {
+		return true
+	}
+	for _, c := range []byte(s) {
+		if c != '-' && c != '.' && c != '_' && (c < '0' || c > '9') && (c|0x20 < 'a' || c|0x20 > 'z') {
+			return false
+		}
+	}
+	return s != "" && len(s) <= 253
+}
+
+// expandHosts reads names such as web[1-3,a-c].example.com, several of them with commas between.
+func expandHosts(s string, most int) ([]string, error) {
+	var out []string
+	depth, start := 0, 0
+	cut := func(end int) error {
+		one := trim(s[start:end])
+		start = end + 1
+		if one == "" {
+			return nil
+		}
+		list, err := expandHost(one, most-len(out))
+		out = append(out, list...)
+		return err
+	}
+	for i := 0; i < len(s); i++ {
+		switch {
+		case s[i] == '[':
+			depth++
+		case s[i] == ']':
+			depth--
+		case s[i] == ',' && depth == 0:
+			if err := cut(i); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return out, cut(len(s))
+}
+
+func expandHost(s string, most int) ([]string, error) {
+	open := strings.IndexByte(s, '[')
+	if open < 0 {
+		if most < 1 {
+			return nil, fmt.Errorf("more than %d servers", maxNodes)
+		}
+		return []string{s}, nil
+	}
+	end := strings.IndexByte(s, ']')
+	if end < open {
+		return nil, fmt.Errorf("%q, a [ without its ]", s)
+	}
+	choices, err := ranges(s[open+1 : end])
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, c := range choices {
+		list, err := expandHost(s[:open]+c+s[end+1:], most-len(out))
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, list...)
+	}
+	return out, nil
+}
+
+// ranges reads 1-3,a-c,x.
+func ranges(s string) ([]string, error) {
+	var out []string
+	for _, one := range strings.Split(s, ",") {
+		one = trim(one)
+		low, high, found := strings.Cut(one, "-")
+		low, high = trim(low), trim(high)
+		from, err1 := strconv.ParseUint(low, 10, 31)
+		to, err2 := strconv.ParseUint(high, 10, 31)
+		letters := len(low) == 1 && len(high) == 1 && low[0]|0x20 >= 'a' && high[0]|0x20 <= 'z' && low[0]&0x20 == high[0]&0x20
+		switch {
+		case one == "":
+		case !found:
+			out = append(out, one)
+		case err1 == nil && err2 == nil && from <= to && to-from < maxNodes:
+			for n := from; n <= to; n++ {
+				out = append(out, strconv.FormatUint(n, 10))
+			}
+		case letters && low[0] <= high[0]:
+			for c := low[0]; c <= high[0]; c++ {
+				out = append(out, string(c))
+			}
+		default:
+			return nil, fmt.Errorf("[%s], want ranges such as 1-3 or a-c", s)
+		}
+	}
+	if len(out) == 0 {
+		return nil, fmt.Errorf("[%s], want names or ranges", s)
+	}
+	return out, nil
+}

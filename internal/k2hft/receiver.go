@@ -1,0 +1,267 @@
+package k2hft
+
+import (
+	"net"
+	"path"
+	"strings"
+)
+
+// receiver writes receiver.yaml.
+func (t *translator) receiver() string {
+	t.names, t.outputs = namer{}, nil
+	t.mount = mount{path: "/dev/null", umask: -1} // a receiver has none; nothing lies there
+	s := t.src.all(secSvr)[0]
+	for _, twice := range t.src.all(secSvr)[1:] {
+		t.skip(twice, "there is one such section, and the original refuses a second")
+	}
+	t.received(s)
+
+	var p page
+	t.head(&p, "receiver")
+	p.gap()
+	t.listen(&p)
+	t.writeOutputs(&p)
+	return p.String()
+}
+
+// listen says where. chmpx listens on every address of its machine.
+func (t *translator) listen(p *page) {
+	local, named := true, false
+	for _, s := range t.src.all(secSvrNode) {
+		names, err := expandHosts(s.text("NAME"), maxNodes)
+		for _, n := range names {
+			ip := net.ParseIP(n)
+			local, named = local && (strings.EqualFold(n, "localhost") || ip != nil && ip.IsLoopback()), true
+		}
+		local = local && err == nil
+		if e := s.last("NAME"); e != nil {
+			t.report.add(Translated, e, "["+secSvrNode+"]", "this receiver and its like: listen says on which addresses")
+		}
+	}
+	if named && local {
+		p.line(0, `listen: ["127.0.0.1:`+port+`"]`, "NAME of ["+secSvrNode+"] is this machine itself")
+		return
+	}
+	p.note(0, "On every address of the machine, as chmpx does. Whoever reaches it can send: let a firewall say who may.")
+	p.line(0, `listen: [":`+port+`"]`, "")
+	t.report.say(Differs, "listen: receivers listen on port "+port+" of every address, whatever PORT said; who may connect is up to the firewall until there are certificates")
+}
+
+// what is written of one receiver.
+type received struct {
+	*Section
+	base, path string
+	binary     bool
+	keys       []kv // format and what belongs to it
+}
+
+const svrOwner = "[" + secSvr + "]"
+
+// received translates [K2HFTFUSESVR].
+func (t *translator) received(s *Section) {
+	r := received{Section: s, base: "/var/log/ftfuse-received", path: "{path}"}
+	files := t.kind(s)
+	var notes []string
+	if !files {
+		notes = append(notes, "TYPE trans: the original hands everything on. Until a relay can, it is kept here; let the senders name the next receiver as their target instead.")
+	}
+	t.where(&r)
+	t.binary(&r)
+	t.form(&r)
+	if e := s.last("PLUGIN"); e != nil && trim(e.Text) != "" {
+		if t.receiverPlugin(&r, e, notes) {
+			return
+		}
+	} else if e != nil {
+		t.report.add(Translated, e, svrOwner, "empty: none")
+	}
+	o := t.output("files", "files")
+	o.notes = notes
+	o.keys = append([]kv{{"type", "file", ""}}, r.place()...)
+	o.keys = append(o.keys, r.keys...)
+}
+
+// place are the keys that say where files lie.
+func (r *received) place() []kv {
+	base := kv{"base", scalar(r.base), "FILE_BASEDIR is not given"}
+	if e := r.last("FILE_BASEDIR"); e != nil {
+		base.note = origin(e)
+	}
+	file := kv{"path", scalar(r.path), "the path below the mount, the same for all hosts; {host}/{path} keeps them apart"}
+	if e := r.last("FILE_UNIFY"); e != nil && r.path != "{path}" {
+		file.note = origin(e)
+	}
+	return []kv{base, file}
+}
+
+// kind reads TYPE and TRANSCONF and reports whether files are written.
+func (t *translator) kind(s *Section) bool {
+	files := true
+	if e := s.last("TYPE"); e != nil {
+		switch strings.ToUpper(e.Text) {
+		case "F", "FILE":
+			t.report.add(Translated, e, svrOwner, "an output of type file")
+		case "B", "BOTH":
+			t.report.add(Differs, e, svrOwner, "the files are written; "+whyRelay+". Name the next receiver as a second target of the senders")
+		case "T", "TRANS", "TRANSFER":
+			files = false
+			t.report.add(Differs, e, svrOwner, whyRelay+". What arrives is kept here in files; better, let the senders name the next receiver as their target")
+		default:
+			t.report.add(Differs, e, svrOwner, "the value is none of file, trans and both, and the original skips it: an output of type file")
+		}
+	}
+	if e := s.last("TRANSCONF"); e != nil {
+		t.report.add(None, e, svrOwner, whyRelay+". Import "+e.Text+" to see the address, and write it as address of the target in sender.yaml of the senders")
+	}
+	return files
+}
+
+// where reads FILE_BASEDIR and FILE_UNIFY.
+func (t *translator) where(r *received) {
+	if e := r.last("FILE_BASEDIR"); e != nil {
+		clean := path.Clean(e.Text)
+		switch {
+		case !strings.HasPrefix(e.Text, "/") || !sayable(e.Text) || len(e.Text) > maxPattern/4:
+			t.report.add(Differs, e, svrOwner, "outputs.base: "+r.base+", as an absolute path in UTF-8 is wanted")
+		case t.taken(clean):
+			r.base = path.Join(r.base, strings.Trim(strings.ReplaceAll(clean, "/", "-"), "-"))
+			t.report.add(Differs, e, svrOwner, "outputs.base: "+r.base+": received files cannot lie beside ours")
+		default:
+			r.base = clean
+			t.report.add(Translated, e, svrOwner, "outputs.base; directories below it are made, where the original drops what it cannot open")
+		}
+	}
+	if e := r.last("FILE_UNIFY"); e != nil {
+		clean, ok := relative(e.Text)
+		if !ok || clean == "" {
+			t.report.add(Differs, e, svrOwner, "left out: want a path below FILE_BASEDIR")
+			return
+		}
+		r.path = path.Join(path.Dir(clean), pathText(path.Base(clean)))
+		if strings.ContainsAny(clean, "{}") {
+			r.path = pathText(clean)
+			t.report.add(Differs, e, svrOwner, "outputs.path: "+r.path+", as braces have a meaning there")
+			return
+		}
+		t.report.add(Translated, e, svrOwner, "outputs.path")
+	}
+}
+
+func (t *translator) binary(r *received) {
+	e := r.last("BINTRANS")
+	if e == nil {
+		return
+	}
+	yes, ok := truth(e.Text)
+	switch {
+	case !ok:
+		t.report.add(Differs, e, svrOwner, whyTruth)
+	case yes:
+		r.binary = true
+		t.report.add(Translated, e, svrOwner, "format: raw, the default: bytes as they were written")
+	default:
+		t.report.add(Translated, e, svrOwner, "says nothing here: the sender's rule says what is a record")
+	}
+}
+
+// form reads FORMAT and FILE_TIMEFORM.
+func (t *translator) form(r *received) {
+	e, when := r.last("FORMAT"), r.last("FILE_TIMEFORM")
+	raw := func(kind Kind, text string) {
+		if e != nil {
+			t.report.add(kind, e, svrOwner, text)
+		}
+		if when != nil {
+			t.report.add(Translated, when, svrOwner, "left out: there is no %T to print")
+		}
+	}
+	source := ""
+	if e != nil {
+		source = e.Text
+		if e.Lost {
+			source = e.Raw
+		}
+	}
+	out, unknown, cut := template(source)
+	switch {
+	case source == "" || out == "%L":
+		raw(Translated, "format: raw, the default: bytes as they were written")
+		return
+	case r.binary:
+		raw(Differs, "left out with BINTRANS: the original drops every record then")
+		return
+	case out == "" || !sayable(out) || len(out) > maxPattern:
+		raw(Differs, "left out: want a format in UTF-8 that prints something")
+		return
+	}
+	r.keys = append(r.keys, kv{"format", "template", ""}, kv{"template", scalar(out), origin(e)})
+	var notes []string
+	if len(unknown) > 0 {
+		notes = append(notes, "not known, and written as text, as the original prints it: "+strings.Join(unknown, " "))
+	}
+	if cut {
+		notes = append(notes, `ends at a \0 or a single \, as in the original`)
+	}
+	if e.Lost {
+		notes = append(notes, "escapes hold outside of quotes too, as documented; the original's reader takes the backslashes away")
+	}
+	for _, n := range notes {
+		t.report.add(Differs, e, svrOwner, n)
+	}
+	if len(notes) == 0 {
+		t.report.add(Translated, e, svrOwner, "outputs.template: "+out)
+	}
+	t.timeForm(r, when, strings.Contains(strings.ToUpper(strings.ReplaceAll(out, "%%", "")), "%T"))
+}
+
+func (t *translator) timeForm(r *received, e *Entry, used bool) {
+	switch {
+	case !used && e != nil:
+		t.report.add(Translated, e, svrOwner, "left out: there is no %T to print")
+	case !used:
+	case e == nil || e.Text == "":
+		r.keys = append(r.keys, kv{"time_format", `""`, "no FILE_TIMEFORM: %T prints nothing"})
+		if e != nil {
+			t.report.add(Translated, e, svrOwner, "time_format is empty: %T prints nothing, as in the original")
+		}
+		t.report.say(Differs, "time_format is empty, as %T prints nothing in the original without FILE_TIMEFORM; without the key it prints the time")
+	case !sayable(e.Text) || !strftime(e.Text):
+		t.report.add(Differs, e, svrOwner, "outputs.time_format: the default, as this is no format of ours")
+	default:
+		r.keys = append(r.keys, kv{"time_format", scalar(e.Text), origin(e)})
+		t.report.add(Translated, e, svrOwner, "outputs.time_format, in the receiver's local time")
+	}
+}
+
+// strftime reports whether every letter is one that strftime(3) has on all machines, or %-.
+func strftime(s string) bool {
+	s = unquoteFormat(s)
+	for i := 0; i < len(s); i++ {
+		if s[i] != '%' {
+			continue
+		}
+		if i++; i == len(s) || strings.IndexByte("aAbBcCdDeFgGhHIjklmMnNpPrRsStTuUVwWxXyYzZ%-", s[i]) < 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// receiverPlugin makes the output that feeds a program; its stdout goes to the file. It reports false where there is
+// no program.
+func (t *translator) receiverPlugin(r *received, e *Entry, notes []string) bool {
+	o := t.newPlugin("plugin", e, svrOwner)
+	if o == nil {
+		return false
+	}
+	o.notes = notes
+	o.keys = append(o.keys, r.keys...)
+	file := path.Join(r.base, r.path)
+	if r.path == "{path}" {
+		file = path.Join(r.base, "all")
+		t.report.say(Differs, "output "+o.name+": one process gets everything and writes "+file+", where the original has a process for each file")
+	}
+	where := r.place()[0].note
+	o.plugin = append(o.plugin, kv{"stdout", "file", ""}, kv{"stdout_file", scalar(file), where})
+	return true
+}
