@@ -99,6 +99,7 @@ func (t *translator) rules(all common) []rule {
 		whole := except.whole(s.path, s.dir)
 		if whole == nil {
 			r.targets = append(slices.Clone(all.receivers), r.targets...)
+			r.keys = all.expire
 		} else {
 			r.notes = append(r.notes, "Not sent: "+origin(whole)+".")
 		}
@@ -155,7 +156,7 @@ func (r *rule) add(targets []string, reason string) {
 func (t *translator) finish(s *source, r *rule, all common, excepted bool) {
 	switch {
 	case len(r.targets) > 0:
-		r.keys = append(r.keys, all.keys...)
+		r.keys = slices.Concat(all.keys, r.keys)
 		t.filters(s, r, all.binary)
 	case excepted:
 		r.stored = true

@@ -26,10 +26,11 @@ type target struct{ name, address, note string }
 // defaultTarget is the name of the target that rules have where they name none.
 const defaultTarget = "default"
 
-// common is what all rules that send have.
+// common is what all rules have whose data goes anywhere.
 type common struct {
 	binary    bool
 	keys      []kv
+	expire    []kv     // of those that name receivers
 	receivers []string // targets, and the archive
 }
 
@@ -115,8 +116,8 @@ func (t *translator) allRules() common {
 		case n > 100*365*24*3600:
 			t.report.add(Differs, e, owner, "more than a hundred years: never, the default")
 		default:
-			b.keys = append(b.keys, kv{"expire", strconv.Itoa(n) + "s", origin(e)})
-			t.report.add(Translated, e, owner, fmt.Sprintf("expire: %ds in each rule that sends; what goes is counted, and the receiver is told", n))
+			b.expire = []kv{{"expire", strconv.Itoa(n) + "s", origin(e)}}
+			t.report.add(Translated, e, owner, fmt.Sprintf("expire: %ds in each rule that names receivers, for its copies too; what goes is counted, and the receiver is told", n))
 		}
 	}
 	return b
