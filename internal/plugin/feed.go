@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"ftfuse/internal/notice"
+	"ftfuse/internal/payload"
 	"ftfuse/internal/record"
 )
 
@@ -94,13 +95,13 @@ func (f *feeder) room(giving context.Context) bool {
 // load reads the payload of b.
 func (f *feeder) load(b *record.Batch) (err error) {
 	if f.p.o.Render == nil {
-		f.out.buf, err = load(f.p.o.Store, b.Chunks, f.out.buf[:0])
+		f.out.buf, err = payload.Append(f.p.o.Store, b.Chunks, f.out.buf[:0])
 		return err
 	}
 	if cap(f.payload) > tooLarge {
 		f.payload = nil
 	}
-	f.payload, err = load(f.p.o.Store, b.Chunks, f.payload[:0])
+	f.payload, err = payload.Append(f.p.o.Store, b.Chunks, f.payload[:0])
 	return err
 }
 
@@ -221,13 +222,13 @@ func (f *feeder) bad(giving context.Context, b *record.Batch, cause error) error
 		f.p.o.Backlog.Rewind()
 		return nil
 	}
-	why, v := judge(cause)
-	if v == doubtful {
+	why, v := payload.Judge(cause)
+	if v == payload.Doubtful {
 		if f.tries++; f.tries >= maxTries {
-			v = final
+			v = payload.Final
 		}
 	}
-	if v != final {
+	if v != payload.Final {
 		f.p.stats.failed(cause)
 		wait(giving, tryAgain)
 		f.p.o.Backlog.Rewind()

@@ -1,16 +1,14 @@
-package plugin
+package payload
 
 import (
-	"errors"
 	"fmt"
-	"syscall"
 
 	"ftfuse/internal/record"
 )
 
-// load puts the payload of all chunks behind dst, one after the other, checks it and lets their Data point there. On an
+// Append puts the payload of all chunks behind dst, one after the other, checks it and lets their Data point there. On an
 // error nothing of dst counts.
-func load(store record.Store, chunks []record.Chunk, dst []byte) ([]byte, error) {
+func Append(store record.Store, chunks []record.Chunk, dst []byte) ([]byte, error) {
 	need := 0
 	for i := range chunks {
 		need += int(chunks[i].Len)
@@ -46,31 +44,4 @@ func load(store record.Store, chunks []record.Chunk, dst []byte) ([]byte, error)
 		}
 	}
 	return dst, nil
-}
-
-// verdict is what a failed load says of its entry.
-type verdict uint8
-
-const (
-	passing  verdict = iota // nothing: the machine is short of something
-	doubtful                // another attempt may help, not many
-	final
-)
-
-// judge says whether err makes an entry undeliverable, and why.
-func judge(err error) (record.Reason, verdict) {
-	for _, short := range []syscall.Errno{syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.ENOBUFS, syscall.EAGAIN, syscall.EINTR} {
-		if errors.Is(err, short) {
-			return record.Damaged, passing
-		}
-	}
-	switch {
-	case errors.Is(err, record.ErrGone):
-		return record.SpoolLost, final
-	case errors.Is(err, record.ErrCorrupt):
-		return record.Damaged, final
-	case errors.Is(err, record.ErrRefused):
-		return record.Refused, final
-	}
-	return record.Damaged, doubtful
 }
