@@ -386,3 +386,27 @@ func TestEndlessRecordIsShed(t *testing.T) {
 		}
 	}
 }
+
+// How much of a record is registered is counted once, and the next process knows that it goes on.
+func TestBegunIsCountedOnce(t *testing.T) {
+	const piece, head = record.Continues | record.Continued, record.Continued
+	c := &Capture{registered: map[uint64]mark{}}
+	for i, s := range []struct {
+		ch   record.Chunk
+		want mark
+	}{
+		{record.Chunk{Offset: 100, Len: 10, Flags: head}, mark{Pos: 110, Continues: true, Begun: 10}},
+		{record.Chunk{Offset: 100, Len: 10, Flags: head}, mark{Pos: 110, Continues: true, Begun: 10}},
+		{record.Chunk{Offset: 110, Span: 5, Flags: piece}, mark{Pos: 115, Continues: true, Begun: 15}},
+		{record.Chunk{Offset: 115, Flags: piece, Gap: &record.Gap{Reason: record.TooLong, Bytes: 3}}, mark{Pos: 118, Continues: true, Begun: 18}},
+		{record.Chunk{Offset: 118, Len: 1, Flags: record.Continues}, mark{Pos: 119}},
+		{record.Chunk{Offset: 119, Flags: head, Gap: &record.Gap{Reason: record.TooLong, Bytes: 9}}, mark{Pos: 128, Begun: 9}},
+		{record.Chunk{Offset: 128, Gap: &record.Gap{Reason: record.TooLong, Bytes: 2, Records: 1}}, mark{Pos: 130}},
+		{record.Chunk{Offset: 130, Flags: head, Gap: &record.Gap{Reason: record.Limited, Bytes: 4}}, mark{Pos: 134, Continues: true, Begun: 4}},
+	} {
+		s.ch.Handle = 7
+		if c.noteMark(&s.ch); c.registered[7] != s.want {
+			t.Fatalf("chunk %d: got %+v, want %+v", i, c.registered[7], s.want)
+		}
+	}
+}

@@ -108,19 +108,19 @@ func (s *stream) gap(flags record.Flags, records uint64) record.Chunk {
 	return c
 }
 
-// within reports whether a gap lies within a record of which a piece is out.
+// within reports whether what follows a gap goes on with a record of which a piece is out, or was until a limit took it:
+// of a record that is shed from its beginning nothing is.
 func within(ch *record.Chunk) bool {
-	return ch.Flags&(record.Continues|record.Continued) == record.Continues|record.Continued
+	return ch.Flags&record.Continued != 0 && (ch.Flags&record.Continues != 0 || ch.Gap.Reason != record.TooLong)
 }
 
-// goesOn returns how many bytes are registered of the record that goes on behind ch, 0 if none does, when it were
-// before until now. Of a record that is cut, ch has nothing but a piece.
-func goesOn(ch *record.Chunk, before uint64) uint64 {
-	switch {
-	case ch.Flags&record.Continued == 0:
+// goesOn returns how many bytes are registered of the record that goes on behind ch, which ends at pos, 0 if none does.
+// before is what was registered before: of a record that is cut, ch has nothing but a piece. What is known is not
+// counted again.
+func goesOn(ch *record.Chunk, before mark, pos uint64) uint64 {
+	from := max(ch.Offset, before.Pos)
+	if ch.Flags&record.Continued == 0 || pos < from {
 		return 0
-	case ch.Gap != nil:
-		return before + ch.Gap.Bytes
 	}
-	return before + uint64(ch.Input())
+	return before.Begun + pos - from
 }

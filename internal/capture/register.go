@@ -133,7 +133,7 @@ func (c *Capture) noteMark(ch *record.Chunk) {
 		}
 		m = mark{Pos: ch.Offset + ch.Gap.Bytes, Continues: within(ch)}
 	}
-	m.Begun = goesOn(ch, c.registered[ch.Handle].Begun)
+	m.Begun = goesOn(ch, c.registered[ch.Handle], m.Pos)
 	if m.Pos >= c.registered[ch.Handle].Pos {
 		c.registered[ch.Handle] = m
 	}
