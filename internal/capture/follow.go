@@ -343,7 +343,6 @@ func (c *Capture) add(chunks []record.Chunk) {
 	chunks = c.o.Refine(chunks)
 	for i := range chunks {
 		c.pass.bytes += int64(chunks[i].Len)
-		c.pass.shed.take(&chunks[i])
 	}
 	c.pass.batch = append(c.pass.batch, chunks...)
 }

@@ -110,7 +110,7 @@ func arrived(t *rapid.T, chunks []record.Chunk, text []byte) (o outcome) {
 			t.Fatalf("chunk %d continues %v, want %v: %+v", i, got, open, c)
 		}
 		var data []byte
-		for _, e := range c.Extents {
+		for _, e := range append(c.Extents[:len(c.Extents):len(c.Extents)], c.Spent...) {
 			data = append(data, text[e.Off:e.Off+int64(e.Len)]...)
 		}
 		if g := c.Gap; g != nil {

@@ -90,7 +90,7 @@ func (s *stream) emitGone(out []record.Chunk) []record.Chunk {
 	return out
 }
 
-// gap makes a gap of what has been shed. Its extents say what may be given back once the gap is registered.
+// gap makes a gap of what has been shed. What is spent may be given back once the gap is registered.
 func (s *stream) gap(flags record.Flags, records uint64) record.Chunk {
 	if s.midway() {
 		flags |= record.Continues
@@ -100,7 +100,7 @@ func (s *stream) gap(flags record.Flags, records uint64) record.Chunk {
 	}
 	c := record.Chunk{
 		Source: s.source, File: s.file, Writer: s.gone.writer, Handle: s.meta.ID, Offset: s.pos, Time: s.gone.at, Flags: flags,
-		Extents: s.gone.ext, Gap: &record.Gap{Reason: record.TooLong, Bytes: uint64(s.gone.len), Records: records},
+		Spent: s.gone.ext, Gap: &record.Gap{Reason: record.TooLong, Bytes: uint64(s.gone.len), Records: records},
 	}
 	s.pos += uint64(s.gone.len)
 	s.begun += uint64(s.gone.len)

@@ -85,9 +85,7 @@ func (c *Capture) secure(chunks []record.Chunk) error {
 func (c *Capture) refuse(ch *record.Chunk, why error) bool {
 	if ch.Gap == nil {
 		c.o.Logger.Error("queue refuses data for good; it is dropped and counted", notice.DataRefused, "handle", ch.Handle, "bytes", ch.Len, "error", why)
-		c.setFree(ch.Extents, true)
-		c.setFree(ch.Spent, true)
-		*ch = record.Chunk{Source: ch.Source, File: ch.File, Handle: ch.Handle, Offset: ch.Offset, Time: ch.Time,
+		*ch = record.Chunk{Spent: append(ch.Spent[:len(ch.Spent):len(ch.Spent)], ch.Extents...), Source: ch.Source, File: ch.File, Handle: ch.Handle, Offset: ch.Offset, Time: ch.Time,
 			Targets: ch.Targets, Gap: &record.Gap{Reason: record.Refused, Bytes: uint64(ch.Input()), Records: uint64(ch.Records)}}
 		return true
 	}
@@ -106,7 +104,7 @@ func (c *Capture) account(chunks []record.Chunk) {
 	}
 	c.regMu.Unlock()
 	for i := range chunks {
-		c.setFree(chunks[i].Spent, true)
+		c.pass.shed.take(&chunks[i])
 	}
 	c.mu.RLock()
 	defer c.mu.RUnlock()

@@ -6,44 +6,41 @@ import (
 	"ftfuse/internal/record"
 )
 
-// Room that records take which were too long is given back when their gap is registered, and not before: else a crash
-// would have it read again, as NULs. A queue that is not brought to disk may lose the gap with the machine's power, so
-// then the room is kept until the kernel has written back what the queue wrote (vm.dirty_expire_centisecs, 30 s).
+// Room that is taken by what is not delivered (records that were too long, that filters took out or rewrote, that limits
+// held back) is given back when the chunk that stands for it is registered, and not before: else a crash would have it
+// read again, as NULs. A queue that is not brought to disk may lose that chunk with the machine's power, so then the room is
+// kept until the kernel has written back what the queue wrote (vm.dirty_expire_centisecs, 30 s).
 const (
 	shedRest   = time.Minute
 	maxResting = maxHeld / 4 // extents; beyond, the oldest go earlier
 )
 
-// shed is what records that were too long take in the spools.
+// shed is the room that is to be given back.
 type shed struct {
-	unregistered []record.Extent // of gaps in the batch
-	resting      []resting
-	extents      int // in resting
+	registered []record.Extent // of chunks of this turn
+	resting    []resting
+	extents    int // in resting
 }
 
-// resting is room whose gaps are registered.
+// resting is room that waits for the disk.
 type resting struct {
 	since   time.Time
 	extents []record.Extent
 }
 
-// take takes from a gap what it stands for: the queue refers to payload only.
+// take notes what a chunk has spent that is registered.
 func (s *shed) take(ch *record.Chunk) {
-	if ch.Gap == nil {
-		return
+	for _, e := range ch.Spent {
+		s.registered = appendExtent(s.registered, e)
 	}
-	for _, e := range ch.Extents {
-		s.unregistered = appendExtent(s.unregistered, e)
-	}
-	ch.Extents = nil
 }
 
-// giveBackShed gives room back. Everything in the batch is registered.
+// giveBackShed gives room back.
 func (c *Capture) giveBackShed(now time.Time) {
 	s := &c.pass.shed
-	if n := len(s.unregistered); n > 0 {
-		s.resting = append(s.resting, resting{now, s.unregistered})
-		s.unregistered, s.extents = nil, s.extents+n
+	if n := len(s.registered); n > 0 {
+		s.resting = append(s.resting, resting{now, s.registered})
+		s.registered, s.extents = nil, s.extents+n
 	}
 	done := 0
 	for _, r := range s.resting {
