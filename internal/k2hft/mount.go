@@ -3,6 +3,7 @@ package k2hft
 import (
 	"fmt"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -71,14 +72,14 @@ func (t *translator) mountOptions(m *mount, text string) {
 				continue
 			}
 			m.umask = int(n)
-			m.keys = append(m.keys, kv{name, fmt.Sprintf("%04o", n), "-o umask"})
+			m.set(kv{name, fmt.Sprintf("%04o", n), "-o umask"})
 			note(Translated, "mounts.umask, besides the umask of the program that creates a file")
 		case name == "uid" || name == "gid":
 			if n, err := strconv.ParseUint(value, 10, 32); err != nil || n >= 1<<32-1 {
 				note(Differs, fmt.Sprintf("got %q, want a number: left out", value))
 				continue
 			}
-			m.keys = append(m.keys, kv{name, value, "-o " + name})
+			m.set(kv{name, value, "-o " + name})
 			note(Translated, "mounts."+name)
 		case name == "allow_other":
 			other = true
@@ -98,6 +99,12 @@ func (t *translator) mountOptions(m *mount, text string) {
 		m.keys = append(m.keys, kv{"allow_other", "false", "not among the options: root alone sees the mount"})
 		t.report.say(Differs, "options: without allow_other only who mounts sees the original's mount; with allow_other: false only root sees ours")
 	}
+}
+
+// set gives a key its value; the last of several options holds.
+func (m *mount) set(k kv) {
+	m.keys = slices.DeleteFunc(m.keys, func(old kv) bool { return old.key == k.key })
+	m.keys = append(m.keys, k)
 }
 
 func (m *mount) write(p *page) {

@@ -9,7 +9,10 @@ import (
 	"strings"
 )
 
-const maxNodes = 256 // servers that one configuration names
+const (
+	maxNodes     = 256 // servers that one configuration names
+	maxBroadcast = 60  // of them in one rule, with room for its outputs below filter.MaxTargets
+)
 
 // targets translates the servers of chmpx. spare are those that are not used.
 func (t *translator) targets() (targets, spare []target) {
@@ -23,6 +26,10 @@ func (t *translator) targets() (targets, spare []target) {
 		t.report.say(Differs, "no server is named: target default is a receiver on this machine; put the address of yours there")
 	}
 	all := t.broadcast(len(hosts))
+	if all && len(hosts) > maxBroadcast {
+		t.report.say(Differs, fmt.Sprintf("%d servers are named: rules send to the first %d, as many as a rule can name", len(hosts), maxBroadcast))
+		hosts = hosts[:maxBroadcast]
+	}
 	for i := range hosts {
 		if i == 0 {
 			hosts[i].name = t.names.name(defaultTarget)

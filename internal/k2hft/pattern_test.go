@@ -110,37 +110,12 @@ func TestReplacements(t *testing.T) {
 		{`a$4b`, 3, `ab`, false, 1},
 		{`5$`, 0, `5$$`, false, 1},
 		{`$x`, 0, `$$x`, false, 1},
+		{"a\nb\\\n", 0, `ab`, false, 1},
 	}
 	for _, test := range tests {
 		got, whole, notes := replacement(test.in, test.groups)
 		if got != test.want || whole != test.whole || len(notes) != test.notes {
 			t.Errorf("%s: got %s, %v, %q; want %s, %v, %d notes", test.in, got, whole, notes, test.want, test.whole, test.notes)
-		}
-	}
-}
-
-// Formats print what the original prints; the cases are those of its reader.
-func TestFormats(t *testing.T) {
-	tests := []struct {
-		in, want string
-		unknown  int
-		cut      bool
-	}{
-		{`%H:%F(%P):%f[%T] %L`, `%H:%F(%P):%f[%T] %L`, 0, false},
-		{`"%L"`, `%L`, 0, false},
-		{`{"host":"%h","line":"%l"}\n`, `{{"host":"%h","line":"%l"}\n`, 0, false},
-		{`100%% %x %x%`, `100%% x x`, 1, false},
-		{`a\tb\x41\x7\1\q\?`, `a\tbA\x07\x01?`, 0, false},
-		{`a\0b`, `a`, 0, true},
-		{`a\`, `a`, 0, true},
-		{`\x`, ``, 0, true},
-		{`\xzq`, `q`, 0, false},
-		{`%é`, `é`, 1, false},
-	}
-	for _, test := range tests {
-		got, unknown, cut := template(test.in)
-		if got != test.want || len(unknown) != test.unknown || cut != test.cut {
-			t.Errorf("%s: got %q, %q, %v; want %q, %d unknown, %v", test.in, got, unknown, cut, test.want, test.unknown, test.cut)
 		}
 	}
 }

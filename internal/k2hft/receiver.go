@@ -4,6 +4,8 @@ import (
 	"net"
 	"path"
 	"strings"
+
+	"ftfuse/internal/format"
 )
 
 // receiver writes receiver.yaml.
@@ -182,7 +184,7 @@ func (t *translator) form(r *received) {
 			source = e.Raw
 		}
 	}
-	out, unknown, cut := template(source)
+	out, unknown := format.Translate(source), format.Unknown(source)
 	switch {
 	case source == "" || out == "%L":
 		raw(Translated, "format: raw, the default: bytes as they were written")
@@ -190,7 +192,7 @@ func (t *translator) form(r *received) {
 	case r.binary:
 		raw(Differs, "left out with BINTRANS: the original drops every record then")
 		return
-	case out == "" || !sayable(out) || len(out) > maxPattern:
+	case out == `""` || !sayable(out) || len(out) > maxPattern:
 		raw(Differs, "left out: want a format in UTF-8 that prints something")
 		return
 	}
@@ -198,9 +200,6 @@ func (t *translator) form(r *received) {
 	var notes []string
 	if len(unknown) > 0 {
 		notes = append(notes, "not known, and written as text, as the original prints it: "+strings.Join(unknown, " "))
-	}
-	if cut {
-		notes = append(notes, `ends at a \0 or a single \, as in the original`)
 	}
 	if e.Lost {
 		notes = append(notes, "escapes hold outside of quotes too, as documented; the original's reader takes the backslashes away")
@@ -225,7 +224,7 @@ func (t *translator) timeForm(r *received, e *Entry, used bool) {
 			t.report.add(Translated, e, svrOwner, "time_format is empty: %T prints nothing, as in the original")
 		}
 		t.report.say(Differs, "time_format is empty, as %T prints nothing in the original without FILE_TIMEFORM; without the key it prints the time")
-	case !sayable(e.Text) || !strftime(e.Text):
+	case !sayable(e.Text) || !clock(e.Text):
 		t.report.add(Differs, e, svrOwner, "outputs.time_format: the default, as this is no format of ours")
 	default:
 		r.keys = append(r.keys, kv{"time_format", scalar(e.Text), origin(e)})
@@ -233,18 +232,10 @@ func (t *translator) timeForm(r *received, e *Entry, used bool) {
 	}
 }
 
-// strftime reports whether every letter is one that strftime(3) has on all machines, or %-.
-func strftime(s string) bool {
-	s = unquoteFormat(s)
-	for i := 0; i < len(s); i++ {
-		if s[i] != '%' {
-			continue
-		}
-		if i++; i == len(s) || strings.IndexByte("aAbBcCdDeFgGhHIjklmMnNpPrRsStTuUVwWxXyYzZ%-", s[i]) < 0 {
-			return false
-		}
-	}
-	return true
+// clock reports whether a time format is one of ours too.
+func clock(s string) bool {
+	_, err := format.New(format.Options{Format: "template", Template: "%T ", TimeFormat: s})
+	return err == nil
 }
 
 // receiverPlugin makes the output that feeds a program; its stdout goes to the file. It reports false where there is

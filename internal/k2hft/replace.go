@@ -15,7 +15,7 @@ func replacement(s string, groups int) (out string, whole bool, notes []string) 
 		parts++
 		switch {
 		case c == '\\':
-			if i++; i < len(s) {
+			if i++; i < len(s) && s[i] != '\n' && s[i] != '\r' {
 				b.WriteString(dollars(s[i]))
 			}
 		case c == '&':
@@ -36,6 +36,8 @@ func replacement(s string, groups int) (out string, whole bool, notes []string) 
 		case c == '$':
 			notes = append(notes, "a $ without a digit, which the original refuses, stands for itself")
 			b.WriteString("$$")
+		case c == '\n' || c == '\r':
+			notes = append(notes, "a line end in the replacement, which would make two lines of one, is left out")
 		default:
 			b.WriteByte(c)
 		}

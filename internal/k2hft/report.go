@@ -6,6 +6,8 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Note is what became of one key, or what is to be known besides.
@@ -194,9 +196,9 @@ func wrap(text string, width int) []string {
 // printable replaces what would break a line or a terminal.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r == '\u0085' || r == '\u2028' || r == '\u2029' || r == '\uFFFD' || r == '\uFEFF' {
-			return '?'
+		if unicode.IsPrint(r) && r != utf8.RuneError {
+			return r
 		}
-		return r
+		return '?'
 	}, s)
 }

@@ -138,13 +138,15 @@ func TestWhatKeysBecome(t *testing.T) {
 		{"a copy beside ours", "[K2HFTFUSE]\n" + one + "OUTPUTFILE=/b.log\n", Options{}, []string{"base: /var/log/ftfuse-copies"}, nil},
 		{"broadcast", "[K2HFTFUSE]\n[K2HTPDTOR]\nK2HTPDTOR_BROADCAST=yes\n[SVRNODE]\nNAME=h[1-3]\n" + one, Options{},
 			[]string{"address: h1:24747", "address: h3:24747", "targets: [default, to-h2, to-h3]"}, nil},
+		{"broadcast to very many", "[K2HFTFUSE]\n[K2HTPDTOR]\nK2HTPDTOR_BROADCAST=yes\nK2HTPDTOR_FILE=/srv/a\n[SVRNODE]\nNAME=h[1-70]\n" + one + "OUTPUTFILE=/srv/b\n", Options{},
+			[]string{"to-h60, archive"}, []string{"70 servers are named"}},
 		{"one of several", "[K2HFTFUSE]\n[SVRNODE]\nNAME=h[1-2]\nPORT=8020\n" + one, Options{},
 			[]string{"address: h1:24747", `# - {name: to-h2, address: h2:24747}`}, []string{"the port of chmpx is not ours"}},
 		{"keys that are not sent", "[K2HFTFUSE]\n[K2HTPDTOR]\nK2HTPDTOR_EXCEPT_KEY=dir/se\nK2HTPDTOR_EXCEPT_KEY=a\n[K2HFTFUSE_RULE_DIR]\nTARGET=dir\nTRUNS=on\nDEFAULTALL=ALLOW\n" + one, Options{},
 			[]string{`match: ["dir/se*"]`, "send: false", "Not sent: K2HTPDTOR_EXCEPT_KEY, line 4"}, nil},
 		{"archive", "[K2HFTFUSE]\n[K2HTPDTOR]\nK2HTPDTOR_FILE=/srv/archive.bin\n" + one, Options{},
 			[]string{"targets: [default, archive]", "format: json", "base: /srv"}, nil},
-		{"options", "[K2HFTFUSE]\n" + one, Options{MountOptions: "k2hftfuse /mnt/k fuse allow_other,umask=027,uid=7,dbglevel=wan,enable_run_chmpx,strange 0 0"},
+		{"options", "[K2HFTFUSE]\n" + one, Options{MountOptions: "k2hftfuse /mnt/k fuse allow_other,umask=022,umask=027,uid=7,dbglevel=wan,enable_run_chmpx,strange 0 0"},
 			[]string{"path: /mnt/k", "umask: 0027", "uid: 7", "level: warn"}, []string{"there is no second daemon", "strange"}},
 		{"alone", "[K2HFTFUSE]\n" + one, Options{MountOptions: "nodev"}, []string{"allow_other: false"}, nil},
 		{"the default denies", "[K2HFTFUSE]\n[K2HFTFUSE_RULE]\nTARGET=a\nTRUNS=on\n", Options{}, []string{"Nothing passes"}, []string{"nothing passes"}},
@@ -156,6 +158,9 @@ func TestWhatKeysBecome(t *testing.T) {
 		{"unknown keys", "[K2HFTFUSE]\nK2HTYP=mem\n[OTHER]\nA=b\n" + one, Options{}, nil, []string{"2 K2HTYP of [K2HFTFUSE]: is no key", "[OTHER]"}},
 		{"receiver, many files", "[K2HFTFUSESVR]\nFILE_BASEDIR=/srv/in\nFORMAT=\"%q %T{x} %L\"\n", Options{},
 			[]string{`listen: [":24747"]`, "base: /srv/in", `path: "{path}"`, `template: "q %T{{x} %L"`, `time_format: ""`}, []string{"%q"}},
+		{"receiver, braces and escapes", "[K2HFTFUSESVR]\nFORMAT='{\"host\":\"%h\"}\\t%l\\x41\\n'\n", Options{},
+			[]string{`template: '{{\"host\":\"%h\"}\t%lA\n'`}, nil},
+		{"receiver, escapes without quotes", "[K2HFTFUSESVR]\nFORMAT=%l\\n\n", Options{}, []string{`template: '%l\n'`}, []string{"the original's reader takes the backslashes away"}},
 		{"receiver, raw", "[K2HFTFUSESVR]\nFILE_BASEDIR=/srv/in\nFORMAT=\"%L\"\nFILE_TIMEFORM=%F\n", Options{}, nil, []string{"format: raw"}},
 		{"receiver, plug-in", "[K2HFTFUSESVR]\nFILE_BASEDIR=/srv/in\nFILE_UNIFY=all.log\nPLUGIN=/bin/cat\nFORMAT=\"%H %L\"\n", Options{},
 			[]string{"type: plugin", "stdout_file: /srv/in/all.log", "format: template"}, nil},
@@ -215,6 +220,8 @@ func FuzzTranslate(f *testing.F) {
 		}
 	}
 	f.Add("x.ini", []byte("[K2HFTFUSE]\n[K2HTPDTOR]\nK2HTPDTOR_EXCEPT_KEY=\\x\\0x41\\0101\nK2HTPDTOR_FILE=/a\n[SVRNODE]\nNAME=a[1-2]\n"+one+"OUTPUTFILE=x/\nPLUGIN=A=b c\n"), "", "")
+	f.Add("x.ini", []byte("[K2HFTFUSE]\n"), "/\x00x", "uid=1,uid=2")
+	f.Add("x.ini", []byte("[K2HFTFUSE]\n"), "no\ufffe\xff\npath", "\u0085=1")
 	f.Fuzz(func(t *testing.T, name string, text []byte, mountpoint, options string) {
 		c, err := Read(name, text, nil)
 		if err != nil {
