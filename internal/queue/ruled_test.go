@@ -19,7 +19,7 @@ func ruled(text string, off uint64, cut record.Cut) record.Chunk {
 func TestWhatFiltersTookOutIsCounted(t *testing.T) {
 	o := options(t.TempDir())
 	q, _ := open(t, o)
-	a := cursor(t, q, "a")
+	cursor(t, q, "a")
 	appendAll(t, q,
 		ruled("kept\n", 0, record.Cut{Bytes: 10, Records: 2}),
 		ruled("", 15, record.Cut{Bytes: 20, Records: 3}), // hollow
@@ -40,7 +40,7 @@ func TestWhatFiltersTookOutIsCounted(t *testing.T) {
 	if err != nil || len(ends) != 3 || ends[0] != 15 || ends[1] != 35 || ends[2] != 40 {
 		t.Fatalf("replay: handles registered up to %v, %v, want 15, 35 and 40", ends, err)
 	}
-	a = cursor(t, q, "a")
+	a := cursor(t, q, "a")
 	got, last := drain(t, a, 1<<20)
 	if len(got) != 2 {
 		t.Fatalf("got %d chunks, want 2: the hollow one goes nowhere", len(got))
