@@ -119,33 +119,30 @@ func (t *locks) wait(key record.FileKey, l *lock, cancel <-chan struct{}) error 
 	tick := time.NewTicker(endedPoll)
 	defer tick.Stop()
 	for first := true; ; first = false {
-		freed, err := t.await(key, l)
+		freed, err := t.await(key, l, !first)
 		if err != unix.EAGAIN {
 			return err
 		}
 		if first {
 			t.joined()
 		}
-		err = nil
 		select {
 		case <-freed:
 		case <-tick.C:
 		case <-cancel:
-			err = unix.EINTR
-		}
-		t.with(key, func(f *fileLocks) {
-			f.waiting--
-			delete(t.waitFor, l.owner)
-		})
-		if err != nil {
-			return err
+			t.with(key, func(f *fileLocks) { t.leave(f, l) })
+			return unix.EINTR
 		}
 	}
 }
 
-// await takes the lock or, with EAGAIN, joins those who wait and returns what they wait on.
-func (t *locks) await(key record.FileKey, l *lock) (freed <-chan struct{}, err error) {
+// await takes the lock or, with EAGAIN, joins those who wait and returns what they wait on. Who waits already is never
+// missing among them in between: whoever closes a circle must see that it does.
+func (t *locks) await(key record.FileKey, l *lock, waits bool) (freed <-chan struct{}, err error) {
 	t.with(key, func(f *fileLocks) {
+		if waits {
+			t.leave(f, l)
+		}
 		if err = t.take(f, key, l); err != unix.EAGAIN {
 			return
 		}
@@ -157,6 +154,12 @@ func (t *locks) await(key record.FileKey, l *lock) (freed <-chan struct{}, err e
 		freed = f.freed
 	})
 	return freed, err
+}
+
+// leave ends a wait. Called with t.mu held.
+func (t *locks) leave(f *fileLocks, l *lock) {
+	f.waiting--
+	delete(t.waitFor, l.owner)
 }
 
 // mayWait notes that owner waits for other, unless other waits for owner already. Called with t.mu held.
