@@ -31,6 +31,8 @@ type site struct {
 	recvX    string   // outputs of the receiver, if not the default
 	queueX   string   // lines below queue:
 	rulesX   string   // rules before the two that are always there
+	targetsX string   // targets besides main
+	host     string   // name of the sending machine
 	spool    string
 	ngx      *os.Process
 	parsed   int // bytes of the json output that lines are of
@@ -43,7 +45,7 @@ func newSite(t *testing.T) *site {
 	t.Helper()
 	needRoot(t)
 	dir := t.TempDir()
-	s := &site{t: t, dir: dir, mnt: filepath.Join(dir, "mnt"), out: filepath.Join(dir, "out"), addr: freePort(t), spool: filepath.Join(dir, "spool")}
+	s := &site{t: t, dir: dir, mnt: filepath.Join(dir, "mnt"), out: filepath.Join(dir, "out"), addr: freePort(t), spool: filepath.Join(dir, "spool"), host: "sendhost"}
 	if err := os.Mkdir(s.mnt, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +94,8 @@ queue:
 targets:
   - {name: main, address: "%s", backoff: {min: 10ms, max: 200ms}}
 %s
-`, "sendhost", s.dir, s.spool, s.dir, s.mnt, s.rulesX, rotated, s.queueX, s.addr, s.senderX)
+%s
+`, s.host, s.dir, s.spool, s.dir, s.mnt, s.rulesX, rotated, s.queueX, s.addr, s.targetsX, s.senderX)
 }
 
 func (s *site) receiverConfig() string {
