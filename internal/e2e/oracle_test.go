@@ -36,6 +36,12 @@ func (s *site) settle(l []*load) {
 	for _, w := range l {
 		w.end(s.t)
 	}
+	s.settled(l)
+}
+
+// settled is settle for loads that have ended.
+func (s *site) settled(l []*load) {
+	s.t.Helper()
 	s.drained()
 	for _, w := range l {
 		w.check(s.t, s.received(w.file))

@@ -224,6 +224,13 @@ func (d *daemon) log() string {
 	return string(b[max(0, len(b)-6000):])
 }
 
+// all returns all that the process has said.
+func (d *daemon) all() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.text.String()
+}
+
 func (d *daemon) ended() bool {
 	select {
 	case <-d.done:
