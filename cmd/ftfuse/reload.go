@@ -14,6 +14,7 @@ import (
 
 	"ftfuse/internal/config"
 	"ftfuse/internal/control"
+	"ftfuse/internal/systemd"
 )
 
 // reloadLimit bounds a reload: plug-ins that are replaced get time to finish.
@@ -67,7 +68,9 @@ func reload(ctx context.Context, sockets []socket, w io.Writer) error {
 			return reloadError(err)
 		}
 		answered++
-		sayReloaded(w, &r)
+		if !systemd.InJournal() { // there the process says it itself
+			sayReloaded(w, &r)
+		}
 	}
 	if answered == 0 {
 		return fmt.Errorf("%w on %s", control.ErrNotRunning, strings.Join(silent, " and "))
@@ -78,8 +81,14 @@ func reload(ctx context.Context, sockets []socket, w io.Writer) error {
 // reloadError gives a refusal the exit code of a wrong configuration.
 func reloadError(err error) error {
 	var e *control.Error
-	if errors.As(err, &e) && e.Status == http.StatusUnprocessableEntity {
-		return exitError{fmt.Errorf("%w: %s", config.ErrInvalid, e.Text), exitConfig, e.Hint}
+	if !errors.As(err, &e) {
+		return err
+	}
+	if systemd.InJournal() { // there the process has said it itself
+		err = fmt.Errorf("%w: %w", errSaid, err)
+	}
+	if e.Status == http.StatusUnprocessableEntity {
+		return exitError{fmt.Errorf("%w: %w", config.ErrInvalid, err), exitConfig, e.Hint}
 	}
 	return err
 }

@@ -94,6 +94,10 @@ func serve(h Handler) http.HandlerFunc {
 		if err != nil {
 			err = &Error{Status: http.StatusRequestEntityTooLarge, Text: "cannot read the request: " + err.Error()}
 		} else {
+			if r.Method == http.MethodPost { // what changes something takes as long as it takes, and whoever asks waits as long as he likes
+				rc := http.NewResponseController(w)
+				_ = errors.Join(rc.SetReadDeadline(time.Time{}), rc.SetWriteDeadline(time.Time{})) // fails when he has gone: the change is made all the same
+			}
 			answer, err = h(r.Context(), r.URL.Query(), body)
 		}
 		if s, ok := answer.(Stream); ok && err == nil {

@@ -67,7 +67,7 @@ func TestStream(t *testing.T) {
 
 // A stream lives on beyond the bounds of other answers, with a reader that is slow too.
 func TestStreamOutlivesTheServersDeadlines(t *testing.T) {
-	const limit = 100 * time.Millisecond
+	const limit = 600 * time.Millisecond // a sixth of it is for the head of a request
 	path := filepath.Join(t.TempDir(), "x.sock")
 	l, err := Listen(Socket{Path: path, Mode: 0o600, GID: -1})
 	if err != nil {
@@ -78,7 +78,7 @@ func TestStreamOutlivesTheServersDeadlines(t *testing.T) {
 	served := make(chan error, 1)
 	handlers := Handlers{"GET /v1/tap": func(context.Context, url.Values, []byte) (any, error) {
 		return Stream(func(ctx context.Context, l *Lines) error {
-			end := time.Now().Add(4 * limit)
+			end := time.Now().Add(2 * limit)
 			begun <- end
 			for time.Now().Before(end) {
 				if err := errors.Join(ctx.Err(), l.Send(1), l.Flush()); err != nil {
@@ -93,6 +93,35 @@ func TestStreamOutlivesTheServersDeadlines(t *testing.T) {
 	err = Follow(t.Context(), path, "/v1/tap", func(b []byte) error { last = string(b); return nil })
 	if !errors.Is(err, ErrEnded) || last != `"last"` {
 		t.Errorf("Follow = %v after %q, want the end after all", err, last)
+	}
+	cancel()
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+}
+
+// What changes something is answered even if it took longer than the server gives those that look.
+func TestChangesTakeAsLongAsTheyTake(t *testing.T) {
+	const limit = 600 * time.Millisecond // a sixth of it is for the head of a request
+	path := filepath.Join(t.TempDir(), "x.sock")
+	l, err := Listen(Socket{Path: path, Mode: 0o600, GID: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	handlers := Handlers{"POST " + PathReload: func(ctx context.Context, _ url.Values, _ []byte) (any, error) {
+		select {
+		case <-time.After(2 * limit):
+			return Reload{Changed: []string{"all"}}, nil
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}}
+	go func() { served <- serveWithin(ctx, l, muxOf(handlers), quiet, limit) }()
+	var got Reload
+	if err := Call(t.Context(), path, "POST", PathReload, nil, &got); err != nil || len(got.Changed) != 1 {
+		t.Errorf("got %+v, %v", got, err)
 	}
 	cancel()
 	if err := <-served; err != nil {

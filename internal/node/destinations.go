@@ -3,6 +3,8 @@ package node
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"sync"
 )
 
@@ -47,16 +49,29 @@ func (s *destinations) get(name string) destination {
 	return s.members[name].destination
 }
 
-// stop ends what runs under a name, and waits for it.
-func (s *destinations) stop(name string) error {
+// stop ends what runs under the names, each while the others do, and waits for all.
+func (s *destinations) stop(names ...string) error {
+	var list []member
 	s.mu.Lock()
-	m, known := s.members[name]
-	delete(s.members, name)
-	s.mu.Unlock()
-	if !known {
-		return nil
+	for _, name := range names {
+		if m, known := s.members[name]; known {
+			list = append(list, m)
+			delete(s.members, name)
+		}
 	}
-	return m.parts.stop()
+	s.mu.Unlock()
+	return stopAll(list)
+}
+
+func stopAll(list []member) error {
+	for _, m := range list {
+		m.parts.cancel()
+	}
+	var err error
+	for _, m := range list {
+		err = errors.Join(err, m.parts.stop())
+	}
+	return err
 }
 
 // Run waits until ctx ends or one of them fails, then ends all of them, each while the others do.
@@ -73,12 +88,5 @@ func (s *destinations) close() error {
 	all := s.members
 	s.members = map[string]member{}
 	s.mu.Unlock()
-	for _, m := range all {
-		m.parts.cancel()
-	}
-	var err error
-	for _, m := range all {
-		err = errors.Join(err, m.parts.stop())
-	}
-	return err
+	return stopAll(slices.Collect(maps.Values(all)))
 }

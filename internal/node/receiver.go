@@ -65,7 +65,7 @@ func RunReceiver(ctx context.Context, cfg *config.Receiver, load Load[config.Rec
 	parts.start("outputs", r.fed.Run)
 	parts.start("control", func(ctx context.Context) error { return control.Serve(ctx, sock, r.handlers(), r.log) })
 	serveMetrics(parts, r.process.Inherited.metricsSockets(cfg.Metrics.Listen, cfg.Control, r.log), metrics.Receiver, r.status, r.log)
-	parts.start("reloading", func(ctx context.Context) error { return onHup(ctx, r.process, r.reload) })
+	parts.start("reloading", func(ctx context.Context) error { return onHup(ctx, r.process, told(r.process, r.reload)) })
 	parts.start("live status", func(ctx context.Context) error { return live(ctx, r.log, r.status) })
 	for _, l := range r.listeners {
 		parts.start("listen "+l.Addr().String(), func(ctx context.Context) error { return r.ingest.Serve(ctx, l) })

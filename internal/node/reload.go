@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -156,12 +155,12 @@ func (c *change) names() (list []string) {
 
 // apply ends and begins. The queue keeps each one's place.
 func (c *change) apply(all *destinations) error {
-	var err error
-	for _, name := range c.gone {
-		err = errors.Join(err, all.stop(name))
-	}
+	old := slices.Clone(c.gone)
 	for _, f := range c.fresh {
-		err = errors.Join(err, all.stop(f.name))
+		old = append(old, f.name)
+	}
+	err := all.stop(old...)
+	for _, f := range c.fresh {
 		all.start(f.name, f.destination)
 	}
 	return err
@@ -205,9 +204,17 @@ func onHup(ctx context.Context, p Process, reload func(context.Context) (control
 		if err := systemd.Reloading(); err != nil {
 			p.Log.Warn(err.Error())
 		}
+		_, _ = reload(ctx) // which says in the log how it went
+		p.Ready()
+	}
+}
+
+// told makes a reload say in the log how it went, whoever asked for it.
+func told(p Process, reload func(context.Context) (control.Reload, error)) func(context.Context) (control.Reload, error) {
+	return func(ctx context.Context) (control.Reload, error) {
 		answer, err := reload(ctx)
 		sayReload(p, answer, err)
-		p.Ready()
+		return answer, err
 	}
 }
 

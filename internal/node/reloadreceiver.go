@@ -103,15 +103,17 @@ func (r *receiver) preparePlugins(cfg *config.Receiver) (map[string]destination,
 
 // replacePlugins ends the plug-ins that run and begins those that are made.
 func (r *receiver) replacePlugins(old *config.Receiver, made map[string]destination) (said []string, err error) {
+	var gone []string
 	for _, c := range old.Outputs {
 		if c.Type != "plugin" {
 			continue
 		}
-		err = errors.Join(err, r.fed.stop(c.Name))
+		gone = append(gone, c.Name)
 		if made[c.Name] == nil {
 			said = append(said, "output "+c.Name+" ended")
 		}
 	}
+	err = r.fed.stop(gone...)
 	for name, d := range made {
 		r.fed.start(name, d)
 		said = append(said, "output "+name+" begun anew")

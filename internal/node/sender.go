@@ -87,7 +87,7 @@ func RunSender(ctx context.Context, cfg *config.Sender, load Load[config.Sender]
 	}
 	parts.start("control", func(ctx context.Context) error { return control.Serve(ctx, sock, s.handlers(), s.log) })
 	serveMetrics(parts, s.process.Inherited.metricsSockets(cfg.Metrics.Listen, cfg.Control, s.log), metrics.Sender, s.status, s.log)
-	parts.start("reloading", func(ctx context.Context) error { return onHup(ctx, s.process, s.reload) })
+	parts.start("reloading", func(ctx context.Context) error { return onHup(ctx, s.process, told(s.process, s.reload)) })
 	parts.start("live status", func(ctx context.Context) error { return live(ctx, s.log, s.status) })
 	parts.start("quotas", s.keepQuotas)
 	parts.start("readiness", func(ctx context.Context) error {

@@ -20,7 +20,7 @@ import (
 func (s *sender) handlers() control.Handlers {
 	return control.Handlers{
 		"GET " + control.PathStatus:  func(context.Context, url.Values, []byte) (any, error) { return s.status(), nil },
-		"POST " + control.PathReload: func(ctx context.Context, _ url.Values, _ []byte) (any, error) { return s.reload(ctx) },
+		"POST " + control.PathReload: func(ctx context.Context, _ url.Values, _ []byte) (any, error) { return told(s.process, s.reload)(ctx) },
 		"GET " + control.PathExplain: func(_ context.Context, q url.Values, _ []byte) (any, error) { return s.explain(q.Get("path")) },
 		"GET " + control.PathTap: func(ctx context.Context, q url.Values, _ []byte) (any, error) {
 			return listen(ctx, &s.tap, q, s.dirs())
@@ -161,7 +161,7 @@ func (r *rates) of(key string, bytes uint64, now time.Time) float64 {
 func (r *receiver) handlers() control.Handlers {
 	return control.Handlers{
 		"GET " + control.PathStatus:  func(context.Context, url.Values, []byte) (any, error) { return r.status(), nil },
-		"POST " + control.PathReload: func(ctx context.Context, _ url.Values, _ []byte) (any, error) { return r.reload(ctx) },
+		"POST " + control.PathReload: func(ctx context.Context, _ url.Values, _ []byte) (any, error) { return told(r.process, r.reload)(ctx) },
 		"GET " + control.PathTap:     func(ctx context.Context, q url.Values, _ []byte) (any, error) { return listen(ctx, &r.tap, q, nil) },
 	}
 }
