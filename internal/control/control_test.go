@@ -176,10 +176,22 @@ func statuses() map[string]Status {
 		Outputs: []OutputStatus{{Name: "files", Base: "/var/log/ftfuse-received", Files: 12, Written: Count{5e9, 4e7}, FileBytes: 5e9,
 			Gaps: 3, Missing: Drops{"queue_full": {1500, 15}, "expired": {1, 1}}, Unowned: 77, Uncertain: 5, Error: "write: no space left on device", ErrorAt: ago(5 * time.Second)}},
 	}
+	outputs := head("sender")
+	outputs.Sender = &SenderStatus{Queue: QueueStatus{State: "ok"}, Outputs: []OutputStatus{
+		{Name: "copies", Type: "file", State: "writing", Base: "below mount log: copies", Oldest: ago(2 * time.Second), Files: 3, Written: Count{5e9, 4e7}, FileBytes: 5e9},
+		{Name: "journal", Type: "journal", State: "failing", Base: "the journal", Error: "journald does not read", ErrorAt: ago(5 * time.Second)},
+		{Name: "count", Type: "plugin", State: "running", Base: "/usr/local/bin/count.sh --by first-word", Oldest: ago(70 * time.Second), Written: Count{3e6, 2e4}, Gaps: 1, Uncertain: 5,
+			Plugin: &PluginStatus{PID: 815, Starts: 3, Restarts: 2, LastExit: "exit status 1\x1b[2J", ExitedAt: ago(3 * time.Hour), InFlight: 3000, Lag: 2 * time.Second, StderrLines: 12, LinesLost: 2}},
+		{Name: "alarm", Type: "plugin", State: "backing-off", Base: "/usr/local/bin/alarm", Error: "stdout file: no space left on device", ErrorAt: ago(2 * time.Minute),
+			Plugin: &PluginStatus{Starts: 12, Restarts: 12, LastExit: "killed by SIGSEGV, core dumped", ExitedAt: ago(20 * time.Second)}},
+	}}
+	outputs.Judge(5 * time.Minute)
+	receiver.Receiver.Outputs = append(receiver.Receiver.Outputs, OutputStatus{Name: "store", Type: "plugin", State: "running", Base: "/usr/local/bin/store.py", Oldest: ago(time.Second), Written: Count{4e9, 3e7},
+		Plugin: &PluginStatus{PID: 816, Starts: 1}})
 	fresh.Sender = &SenderStatus{Queue: QueueStatus{State: "ok"}}
 	empty := head("receiver")
 	empty.Receiver = &ReceiverStatus{Listen: []string{":1"}}
-	return map[string]Status{"sender": sender, "receiver": receiver, "sender-fresh": fresh, "receiver-fresh": empty}
+	return map[string]Status{"sender": sender, "receiver": receiver, "sender-outputs": outputs, "sender-fresh": fresh, "receiver-fresh": empty}
 }
 
 func TestPrint(t *testing.T) {

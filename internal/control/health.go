@@ -22,29 +22,29 @@ const (
 	TargetStalled     = "target_stalled"     // connected, and acknowledges nothing for so long, while data waits
 	QueueFilling      = "queue_filling"      // 90 % or more
 	QueueFull         = "queue_full"
-	Dropping          = "dropping" // within the last minute
-	OutputFailing     = "output_failing"
+	Dropping          = "dropping"       // within the last minute
+	OutputFailing     = "output_failing" // within the last minute, or takes nothing for longer than Judge was told, while data waits
+	PluginEnding      = "plugin_ending"  // again and again, by itself
 )
 
 const (
 	fillingPercent = 90
 	recently       = time.Minute // how long after it something that happens at once counts as going on
+	keepsEnding    = 3           // ends of a plug-in by itself that are more than an accident
 )
 
-// Judge fills in Unhealthy. patience is how long a target may take nothing while data waits for it.
+// Judge fills in Unhealthy. patience is how long a target, or an output that is fed from the queue, may take nothing while
+// data waits for it.
 func (s *Status) Judge(patience time.Duration) {
 	s.Unhealthy = nil
 	if s.Sender != nil {
 		s.judgeMounts()
 		s.judgeTargets(patience)
+		s.judgeOutputs(s.Sender.Outputs, patience)
 		s.judgeQueue()
 	}
 	if s.Receiver != nil {
-		for _, o := range s.Receiver.Outputs {
-			if s.lately(o.ErrorAt) {
-				s.ill(OutputFailing, o.Name, "output %s cannot write: %s", o.Name, o.Error)
-			}
-		}
+		s.judgeOutputs(s.Receiver.Outputs, patience)
 	}
 }
 
@@ -68,19 +68,40 @@ func (s *Status) judgeTargets(patience time.Duration) {
 		if p.Oldest.IsZero() {
 			continue
 		}
-		last := s.Since // of the moments since when data waits and nothing is taken
-		for _, t := range []time.Time{p.Oldest, p.LastAck} {
-			if t.After(last) {
-				last = t
-			}
-		}
-		waited := s.Now.Sub(last)
+		waited := s.waited(p.Oldest, p.LastAck)
 		switch {
 		case waited < patience:
 		case p.State == "connected" || p.State == "draining":
 			s.ill(TargetStalled, p.Target, "target %s acknowledged nothing for %s, while data waits", p.Target, humanFor(waited))
 		default:
 			s.ill(TargetUnreachable, p.Target, "target %s could not be reached for %s, while data waits", p.Target, humanFor(waited))
+		}
+	}
+}
+
+// waited is how long data has been waiting while nothing was taken.
+func (s *Status) waited(oldest, lastAck time.Time) time.Duration {
+	last := s.Since
+	for _, t := range []time.Time{oldest, lastAck} {
+		if t.After(last) {
+			last = t
+		}
+	}
+	return s.Now.Sub(last)
+}
+
+// judgeOutputs names one thing of each output at most: what is nearest to the cause.
+func (s *Status) judgeOutputs(list []OutputStatus, patience time.Duration) {
+	for _, o := range list {
+		p := o.Plugin
+		switch {
+		case p != nil && p.Restarts >= keepsEnding && (p.PID == 0 || s.lately(p.ExitedAt)):
+			s.ill(PluginEnding, o.Name, "plug-in %s keeps ending, %d times so far: %s", o.Name, p.Restarts, p.LastExit)
+		case o.Error != "" && s.lately(o.ErrorAt):
+			s.ill(OutputFailing, o.Name, "output %s cannot write: %s", o.Name, o.Error)
+		case o.Oldest.IsZero():
+		case s.waited(o.Oldest, o.LastAck) >= patience:
+			s.ill(OutputFailing, o.Name, "output %s took nothing for %s, while data waits", o.Name, humanFor(s.waited(o.Oldest, o.LastAck)))
 		}
 	}
 }

@@ -38,6 +38,21 @@ func TestJudge(t *testing.T) {
 		"90 %":                {func(_ *Status, s *SenderStatus) { s.Queue.Bytes = 90 }, []string{QueueFilling + " "}},
 		"full, and drops":     {func(_ *Status, s *SenderStatus) { s.Queue.State, s.Queue.LastLoss = "full", ago(time.Second) }, []string{QueueFull + " ", Dropping + " "}},
 		"dropped, long since": {func(_ *Status, s *SenderStatus) { s.Queue.LastLoss = ago(2 * time.Minute) }, nil},
+		"an output that takes": {func(_ *Status, s *SenderStatus) {
+			s.Outputs = []OutputStatus{{Name: "copy", State: "waiting", Oldest: ago(6 * time.Hour), LastAck: ago(time.Second)}, {Name: "idle", LastAck: ago(time.Hour)}}
+		}, nil},
+		"an output that takes nothing": {func(_ *Status, s *SenderStatus) {
+			s.Outputs = []OutputStatus{{Name: "copy", State: "writing", Oldest: ago(6 * time.Hour), LastAck: ago(6 * time.Minute)}}
+		}, []string{OutputFailing + " copy"}},
+		"an output that fails": {func(_ *Status, s *SenderStatus) {
+			s.Outputs = []OutputStatus{{Name: "copy", Error: "disk full", ErrorAt: ago(time.Second)}, {Name: "other", Error: "disk full", ErrorAt: ago(time.Hour)}}
+		}, []string{OutputFailing + " copy"}},
+		"a plug-in had accidents": {func(_ *Status, s *SenderStatus) {
+			s.Outputs = []OutputStatus{{Name: "p", Plugin: &PluginStatus{PID: 5, Restarts: 2, ExitedAt: ago(time.Second)}}, {Name: "q", Plugin: &PluginStatus{PID: 6, Restarts: 9, ExitedAt: ago(time.Hour)}}}
+		}, nil},
+		"plug-ins keep ending": {func(_ *Status, s *SenderStatus) {
+			s.Outputs = []OutputStatus{{Name: "p", Plugin: &PluginStatus{PID: 5, Restarts: 3, ExitedAt: ago(time.Second)}}, {Name: "q", Error: "x", ErrorAt: now, Plugin: &PluginStatus{Restarts: 3, ExitedAt: ago(time.Hour)}}}
+		}, []string{PluginEnding + " p", PluginEnding + " q"}},
 	} {
 		s, sender := well()
 		c.change(s, sender)
@@ -52,7 +67,7 @@ func TestJudge(t *testing.T) {
 	}
 	r := &Status{Role: "receiver", Now: now, Receiver: &ReceiverStatus{Outputs: []OutputStatus{
 		{Name: "a", Error: "disk full", ErrorAt: ago(time.Second)}, {Name: "b", Error: "long ago", ErrorAt: ago(time.Hour)}, {Name: "c"}}}}
-	r.Judge(0)
+	r.Judge(time.Minute)
 	if want := (Reason{OutputFailing, "a", "output a cannot write: disk full"}); len(r.Unhealthy) != 1 || r.Unhealthy[0] != want {
 		t.Errorf("receiver: got %+v, want %+v", r.Unhealthy, want)
 	}

@@ -43,6 +43,12 @@ func (s *SenderStatus) line(before *SenderStatus, took time.Duration) []string {
 		fmt.Sprintf("captures %s, delivers %s", rate(captured.Bytes, capturedThen.Bytes, took), rate(delivered.Bytes, deliveredThen.Bytes, took)),
 		humanBytes(s.Queue.Bytes) + " queued",
 	}
+	if len(s.Outputs) > 0 {
+		parts = append(parts, plural(len(s.Outputs), "output"))
+		if len(s.Peers) == 0 {
+			return parts
+		}
+	}
 	connected, odd := 0, ""
 	for _, p := range s.Peers {
 		if p.State == "connected" {

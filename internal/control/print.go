@@ -49,8 +49,14 @@ func (p *printer) sender(s *SenderStatus, now time.Time) {
 	p.flows(s.Flows, unbalancedBug)
 	p.line()
 	p.queue(s.Queue, now)
-	p.line()
-	p.peers(s.Peers, now)
+	if len(s.Peers) > 0 || len(s.Outputs) == 0 {
+		p.line()
+		p.peers(s.Peers, now)
+	}
+	if len(s.Outputs) > 0 {
+		p.line()
+		p.table(fedTable(s.Outputs, now))
+	}
 }
 
 func (p *printer) mounts(s *SenderStatus) {
@@ -233,30 +239,7 @@ func (p *printer) receiver(s *ReceiverStatus, now time.Time) {
 	}
 	p.table(t)
 	p.line()
-	p.outputs(s.Outputs, now)
-}
-
-func (p *printer) outputs(outputs []OutputStatus, now time.Time) {
-	t := &table{head: []string{"OUTPUT", ">WRITTEN", ">TO FILES", ">OPEN", ">GAPS", "BASE"}}
-	for _, o := range outputs {
-		gaps := cell{humanCount(o.Gaps), noColour}
-		if o.Gaps > 0 {
-			gaps.colour = red
-		}
-		t.add(cell{o.Name, noColour}, count(o.Written), cell{humanBytes(o.FileBytes), noColour},
-			cell{fmt.Sprint(o.Files), noColour}, gaps, cell{plain(o.Base), noColour})
-		for _, why := range slices.Sorted(maps.Keys(o.Missing)) {
-			t.note(red, fmt.Sprintf("never coming, %s: %s", plain(why), inWords(o.Missing[why])))
-		}
-		if o.Unowned > 0 {
-			t.note(yellow, "somebody else wrote "+humanBytes(o.Unowned)+" into these files")
-		}
-		if o.Uncertain > 0 {
-			t.note(yellow, humanBytes(o.Uncertain)+" may be there twice")
-		}
-		lastError(t, o.Error, o.ErrorAt, now)
-	}
-	p.table(t)
+	p.table(writtenTable(s.Outputs, now))
 }
 
 func lastError(t *table, text string, at, now time.Time) {

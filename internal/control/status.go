@@ -205,11 +205,12 @@ type SourceStatus struct {
 // OutputStatus is one output, of a receiver or of a sender.
 type OutputStatus struct {
 	Name       string    `json:"name"`
-	Type       string    `json:"type"`            // file, journal or plugin
-	State      string    `json:"state,omitempty"` // of one that is fed from the queue
-	Oldest     time.Time `json:"oldest,omitzero"` // when the oldest data that waits for it was captured
-	Base       string    `json:"base"`            // of a plug-in: its command
-	Files      int       `json:"files"`           // open now
+	Type       string    `json:"type"`              // file, journal or plugin
+	State      string    `json:"state,omitempty"`   // of one that is fed from the queue
+	Oldest     time.Time `json:"oldest,omitzero"`   // when the oldest data that waits for it was captured
+	LastAck    time.Time `json:"last_ack,omitzero"` // of one that is fed from the queue: when it has taken something last
+	Base       string    `json:"base"`              // of a plug-in: its command
+	Files      int       `json:"files"`             // open now
 	Written    Count     `json:"written"`
 	FileBytes  uint64    `json:"file_bytes"` // bytes written to files: more than Written.Bytes with a template
 	Duplicates uint64    `json:"duplicates"` // chunks that were in the files already

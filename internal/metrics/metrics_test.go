@@ -40,6 +40,8 @@ func statuses() map[Role]control.Status {
 			{Name: "log", Path: "/secret/path", State: control.Serving, Requests: 6}}, // its predecessor was unmounted lazily
 		Queue: control.QueueStatus{Bytes: 10, MaxSize: 100, State: "ok", Oldest: now.Add(-90 * time.Second)},
 		Peers: []control.PeerStatus{{Target: "main", State: "connected", Turned: now.Add(-time.Minute), RTT: 20 * time.Millisecond, Oldest: now.Add(-90 * time.Second), LastAck: now.Add(-time.Second)}},
+		Outputs: []control.OutputStatus{{Name: "copies", Type: "file", Base: "/secret/base", Oldest: now.Add(-30 * time.Second)},
+			{Name: "alarm", Type: "plugin", Base: "/secret/program", Uncertain: 7, Oldest: now.Add(-40 * time.Second), Plugin: &control.PluginStatus{PID: 4711, Starts: 3, Restarts: 2, Lag: 1500 * time.Millisecond, StderrLines: 4}}},
 	}}
 	receiver := control.Status{Role: "receiver", Version: "1.2.3", Since: now, Now: now, Receiver: &control.ReceiverStatus{
 		Refused: map[string]uint64{"slow": 1, "clone": 0}, Peers: []control.SourceStatus{{Host: "evil-host", Address: "10.0.0.1:1"}},
@@ -73,6 +75,9 @@ func TestValues(t *testing.T) {
 			`ftfuse_mount_opens_total{mode="write",mount="log",reason="rule: capture write"} 1`,
 			`ftfuse_mount_serving{mount="log"} 1`, `ftfuse_mount_requests_total{mount="log"} 11`,
 			`ftfuse_healthy 1`,
+			`ftfuse_output_oldest_seconds{output="copies"} 30`, `ftfuse_output_oldest_seconds{output="alarm"} 40`, `ftfuse_output_uncertain_bytes_total{output="alarm"} 7`,
+			`ftfuse_plugin_running{output="alarm"} 1`, `ftfuse_plugin_restarts_total{output="alarm"} 2`, `ftfuse_plugin_lag_seconds{output="alarm"} 1.5`,
+			`ftfuse_plugin_lines_total{output="alarm",stream="stderr"} 4`,
 		},
 		Receiver: {
 			`ftfuse_receiver_peers 1`, `ftfuse_receiver_refused_total{reason="slow"} 1`,
@@ -208,7 +213,7 @@ const intro = `# Metrics and health
 ` + "| `/healthz` | one line of JSON: 200 and `\"status\":\"ok\"`, or 503 and the reasons, each with a code, the name of what it is about, and a text |" + `
 
 The figures are those of ` + "`ftfuse status`" + `, taken when somebody asks; nothing is counted twice. Values of labels come from the
-configuration (` + "`rule`, `target`, `mount`, `output`" + `) or from lists in the program (` + "`reason`, `mode`, `role`" + `): no paths, process ids or
+configuration (` + "`rule`, `target`, `mount`, `output`" + `) or from lists in the program (` + "`reason`, `mode`, `role`, `stream`" + `): no paths, process ids or
 names of peers. What is said per peer is in ` + "`ftfuse status --json`" + `.
 
 | code of a reason | subject | 503 while |
@@ -219,7 +224,8 @@ names of peers. What is said per peer is in ` + "`ftfuse status --json`" + `.
 ` + "| `queue_filling` | | 90 % of `queue.max_size` are queued |" + `
 ` + "| `queue_full` | | new data meets `when_full` |" + `
 ` + "| `dropping` | | data was dropped within the last minute, other than by `expire` or by an operator |" + `
-` + "| `output_failing` | output | writing to the output has failed within the last minute |" + `
+` + "| `output_failing` | output | writing to the output has failed within the last minute; or data waits in the queue for it and it took nothing for `metrics.unreachable_after`, on a receiver for 5 minutes |" + `
+` + "| `plugin_ending` | output | a plug-in has ended by itself three times or more, and is away or did so within the last minute |" + `
 
 [Operations](operations.md#monitoring) says which of them to alarm on.
 `

@@ -44,7 +44,7 @@ type put func(value float64, labels ...string)
 // Table lists every metric that ftfuse has of its own, in the order of the documentation.
 func Table() []Metric {
 	var all []Metric
-	for _, part := range [][]Metric{common, flows, storage, targets, mounts, intake, outputs} {
+	for _, part := range [][]Metric{common, flows, storage, targets, mounts, intake, outputs, plugins} {
 		all = append(all, part...)
 	}
 	return all

@@ -2,7 +2,6 @@ package metrics
 
 import (
 	"ftfuse/internal/control"
-	"ftfuse/internal/record"
 )
 
 // intake is what peers bring, all of them together: who they are is for `ftfuse status`.
@@ -47,53 +46,5 @@ func receiver(value func(*control.ReceiverStatus) float64) func(*control.Status,
 func refused(s *control.Status, put put) {
 	for why, n := range s.Receiver.Refused {
 		put(float64(n), why)
-	}
-}
-
-var byOutput = []string{"output"}
-
-// outputs are what is written, since the start of the receiver.
-var outputs = []Metric{
-	{"ftfuse_output_written_bytes_total", Counter, Receiver, byOutput, "Input bytes written.",
-		output(func(o control.OutputStatus) float64 { return byteCount(o.Written) })},
-	{"ftfuse_output_written_records_total", Counter, Receiver, byOutput, "Records in them.",
-		output(func(o control.OutputStatus) float64 { return recordCount(o.Written) })},
-	{"ftfuse_output_file_bytes_total", Counter, Receiver, byOutput, "Bytes by which the files have grown: what the input became in this output's format.",
-		output(func(o control.OutputStatus) float64 { return float64(o.FileBytes) })},
-	{"ftfuse_output_open_files", Gauge, Receiver, byOutput, "Files open now.",
-		output(func(o control.OutputStatus) float64 { return float64(o.Files) })},
-	{"ftfuse_output_duplicate_chunks_total", Counter, Receiver, byOutput, "Pieces that were in the files already.",
-		output(func(o control.OutputStatus) float64 { return float64(o.Duplicates) })},
-	{"ftfuse_output_gaps_total", Counter, Receiver, byOutput, "How often senders said that something will never come.",
-		output(func(o control.OutputStatus) float64 { return float64(o.Gaps) })},
-	{"ftfuse_output_missing_bytes_total", Counter, Receiver, []string{"output", "reason"}, "Input bytes that will never come, by the sender's reason.", missing(byteCount)},
-	{"ftfuse_output_missing_records_total", Counter, Receiver, []string{"output", "reason"}, "Records in them.", missing(recordCount)},
-	{"ftfuse_output_unowned_bytes_total", Counter, Receiver, byOutput, "Bytes of somebody else found in this output's files.",
-		output(func(o control.OutputStatus) float64 { return float64(o.Unowned) })},
-	{"ftfuse_output_uncertain_bytes_total", Counter, Receiver, byOutput, "Bytes that may be in the files twice.",
-		output(func(o control.OutputStatus) float64 { return float64(o.Uncertain) })},
-	{"ftfuse_output_misplaced_chunks_total", Counter, Receiver, byOutput, "Pieces whose path could not be used, put below _misplaced.",
-		output(func(o control.OutputStatus) float64 { return float64(o.Misplaced) })},
-	{"ftfuse_output_rotated_files_total", Counter, Receiver, byOutput, "Files rotated.",
-		output(func(o control.OutputStatus) float64 { return float64(o.Rotated) })},
-	{"ftfuse_output_last_error_timestamp_seconds", Gauge, Receiver, byOutput, "When writing failed last; 0: never.",
-		output(func(o control.OutputStatus) float64 { return stamp(o.ErrorAt) })},
-}
-
-func output(value func(control.OutputStatus) float64) func(*control.Status, put) {
-	return func(s *control.Status, put put) {
-		for _, o := range s.Receiver.Outputs {
-			put(value(o), o.Name)
-		}
-	}
-}
-
-func missing(value func(control.Count) float64) func(*control.Status, put) {
-	return func(s *control.Status, put put) {
-		for _, o := range s.Receiver.Outputs {
-			for _, why := range record.Reasons() {
-				put(value(o.Missing[why.String()]), o.Name, why.String())
-			}
-		}
 	}
 }

@@ -29,6 +29,7 @@ func (s *sender) outputStatus(c config.Output, q queue.Stats) control.OutputStat
 	case *local:
 		x, drained, err := d.stats()
 		st = written(c, x)
+		st.LastAck = drained.LastAck
 		if st.State = drained.State; err != nil {
 			st.Error, st.ErrorAt = err.Error(), d.failedAt()
 		} else if drained.Error != "" {
@@ -86,7 +87,7 @@ func written(c config.Output, x output.Stats) control.OutputStatus {
 func (f *fed) status() control.OutputStatus {
 	x := f.p.Stats()
 	return control.OutputStatus{Name: f.cfg.Name, Type: f.cfg.Type, State: x.State.String(), Base: strings.Join(f.cfg.Plugin.Command, " "),
-		Written: control.Count{Bytes: x.Bytes, Records: x.Records}, Gaps: x.Gaps, Uncertain: x.Uncertain, Error: x.LastError,
+		Written: control.Count{Bytes: x.Bytes, Records: x.Records}, Gaps: x.Gaps, Uncertain: x.Uncertain, LastAck: f.taken.at(), Error: x.LastError, ErrorAt: x.LastErrorTime,
 		Plugin: &control.PluginStatus{PID: x.PID, Starts: x.Starts, Restarts: x.Restarts, LastExit: x.LastExit, ExitedAt: x.ExitedAt, Again: x.Again,
 			InFlight: uint64(max(x.InFlight, 0)), Lag: x.Lag, StdoutLines: x.StdoutLines, StderrLines: x.StderrLines, LinesLost: x.Dropped}}
 }

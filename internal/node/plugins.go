@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os/user"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"ftfuse/internal/config"
@@ -19,8 +20,31 @@ import (
 
 // fed is a plug-in that is fed from a cursor of the queue.
 type fed struct {
-	cfg config.Output
-	p   *plugin.Plugin
+	cfg   config.Output
+	p     *plugin.Plugin
+	taken *taken
+}
+
+// taken is a backlog that knows when something of it was acknowledged last.
+type taken struct {
+	record.Backlog
+	last atomic.Int64 // ns since 1970; 0: never
+}
+
+// Ack implements record.Backlog.
+func (t *taken) Ack(last uint64, mark record.Durable) error {
+	err := t.Backlog.Ack(last, mark)
+	if err == nil {
+		t.last.Store(time.Now().UnixNano())
+	}
+	return err
+}
+
+func (t *taken) at() time.Time {
+	if n := t.last.Load(); n != 0 {
+		return time.Unix(0, n)
+	}
+	return time.Time{}
 }
 
 func (f *fed) run(ctx context.Context) error { return f.p.Run(ctx) }
@@ -42,13 +66,14 @@ func newFed(c config.Output, p pluginParts) (*fed, error) {
 	if err != nil {
 		return nil, err
 	}
-	o.Backlog, o.Store, o.Sender, o.Host, o.Records = p.cursor, p.store, p.sender, p.host, p.records
+	from := &taken{Backlog: p.cursor}
+	o.Backlog, o.Store, o.Sender, o.Host, o.Records = from, p.store, p.sender, p.host, p.records
 	o.Logger, o.Pulses = p.log.With("part", "plugin"), p.pulses
 	made, err := plugin.New(o)
 	if err != nil {
 		return nil, err
 	}
-	return &fed{c, made}, nil
+	return &fed{c, made, from}, nil
 }
 
 var stdouts = map[string]plugin.Stdout{"journal": plugin.Journal, "file": plugin.File, "records": plugin.Records, "discard": plugin.Discard}

@@ -166,6 +166,9 @@ func (r *receiver) handlers() control.Handlers {
 	}
 }
 
+// patience is how long a plug-in of a receiver may take nothing while data waits for it.
+const patience = 5 * time.Minute
+
 func (r *receiver) status() control.Status {
 	now := time.Now()
 	host, _ := os.Hostname() // "" is shown as such
@@ -185,7 +188,7 @@ func (r *receiver) status() control.Status {
 			ByteRate:   r.rates.of(key, p.Bytes, now), RecordRate: r.rates.of(key+" records", p.Records, now), Error: p.LastError})
 	}
 	st.Receiver.Outputs = r.outputStatus()
-	st.Judge(0) // it has no targets
+	st.Judge(patience)
 	return st
 }
 

@@ -48,6 +48,7 @@ type Stats struct {
 	StdoutBytes              uint64 // to a file or as records
 	Dropped                  uint64 // lines that journald did not take; of a file and of records, failed pieces that were given up
 	LastError                string // of the queue, its payload or its output
+	LastErrorTime            time.Time
 }
 
 type counters struct {
@@ -61,6 +62,7 @@ type counters struct {
 	lastExit  string
 	exitedAt  time.Time
 	lastError string
+	erredAt   time.Time
 }
 
 func (c *counters) add(b *record.Batch) {
@@ -80,7 +82,7 @@ func (c *counters) ended(status string) {
 
 func (c *counters) failed(err error) {
 	c.mu.Lock()
-	c.lastError = err.Error()
+	c.lastError, c.erredAt = err.Error(), time.Now()
 	c.mu.Unlock()
 }
 
@@ -92,7 +94,7 @@ func (p *Plugin) Stats() Stats {
 		Uncertain: c.uncertain.Load(), StdoutLines: c.outLines.Load(), StderrLines: c.errLines.Load(),
 		StdoutBytes: c.outBytes.Load(), Dropped: c.dropped.Load()}
 	c.mu.Lock()
-	s.LastExit, s.ExitedAt, s.LastError = c.lastExit, c.exitedAt, c.lastError
+	s.LastExit, s.ExitedAt, s.LastError, s.LastErrorTime = c.lastExit, c.exitedAt, c.lastError, c.erredAt
 	c.mu.Unlock()
 	p.mu.Lock()
 	t := p.track
