@@ -98,19 +98,24 @@ func compare(before, s *control.Status, took float64) rates {
 	}
 	if a, b := before.Receiver, s.Receiver; a != nil && b != nil {
 		r.in, r.out = grown(b.Totals.Received, a.Totals.Received), grown(b.Totals.Stored, a.Totals.Stored)
-		r.peers, r.outputs = map[string]rate{}, map[string]rate{}
+		r.peers, r.outputs = map[string]rate{}, grownOutputs(a.Outputs, b.Outputs, grown)
 		for _, p := range b.Peers {
 			if i := slices.IndexFunc(a.Peers, func(o control.SourceStatus) bool { return peerKey(o) == peerKey(p) }); i >= 0 {
 				r.peers[peerKey(p)] = grown(p.Received, a.Peers[i].Received)
 			}
 		}
-		for _, o := range b.Outputs {
-			if i := slices.IndexFunc(a.Outputs, func(x control.OutputStatus) bool { return x.Name == o.Name }); i >= 0 {
-				r.outputs[o.Name] = grown(o.Written, a.Outputs[i].Written)
-			}
-		}
 	}
 	return r
+}
+
+func grownOutputs(a, b []control.OutputStatus, grown func(now, then control.Count) rate) map[string]rate {
+	all := map[string]rate{}
+	for _, o := range b {
+		if i := slices.IndexFunc(a, func(x control.OutputStatus) bool { return x.Name == o.Name }); i >= 0 {
+			all[o.Name] = grown(o.Written, a[i].Written)
+		}
+	}
+	return all
 }
 
 func compareSender(r *rates, a, b *control.SenderStatus, took float64, grown func(now, then control.Count) rate) {
@@ -135,6 +140,7 @@ func compareSender(r *rates, a, b *control.SenderStatus, took float64, grown fun
 			r.peers[p.Target] = grown(p.Acked, a.Peers[i].Acked)
 		}
 	}
+	r.outputs = grownOutputs(a.Outputs, b.Outputs, grown)
 }
 
 // growth is per second; a counter that has fallen has not grown.

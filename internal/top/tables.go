@@ -31,7 +31,14 @@ func (m *Model) tables(n int) []*table {
 		if flows.wide(n) {
 			flows = m.flows(s.Sender.Flows, someBytes)
 		}
-		return []*table{flows, m.targets(s.Sender.Peers), mounts(s.Sender.Mounts)}
+		all := []*table{flows}
+		if len(s.Sender.Peers) > 0 || len(s.Sender.Outputs) == 0 {
+			all = append(all, m.targets(s.Sender.Peers))
+		}
+		if len(s.Sender.Outputs) > 0 {
+			all = append(all, m.fed(s.Sender.Outputs))
+		}
+		return append(all, mounts(s.Sender.Mounts))
 	case s.Receiver != nil:
 		return []*table{m.senders(s.Receiver.Peers), m.outputs(s.Receiver.Outputs)}
 	}
@@ -158,19 +165,6 @@ func (m *Model) senders(peers []control.SourceStatus) *table {
 			state, where = Span{"not written", Bad}, Span{control.Plain(p.Error), Bad}
 		}
 		t.rows = append(t.rows, []Span{{control.Plain(p.Host), Plain}, state, {control.Since(m.status.Now, p.Since), Plain}, m.speed(r), records, some(p.Received, Plain), where})
-	}
-	return t
-}
-
-func (m *Model) outputs(list []control.OutputStatus) *table {
-	t := &table{none: "no output is configured", columns: []column{{head: "OUTPUT"}, {head: "OUT/s", right: true, least: 8}, {head: "WRITTEN", right: true}, {head: "FILES", right: true, spare: 1},
-		{head: "GAPS", right: true}, {head: "BASE", spare: 2}}}
-	for _, o := range list {
-		gaps := Span{control.Number(o.Gaps), Dim}
-		if o.Gaps > 0 {
-			gaps.Look = Warn
-		}
-		t.rows = append(t.rows, []Span{{control.Plain(o.Name), Plain}, m.speed(m.rates.outputs[o.Name]), some(o.Written, Plain), {control.Number(uint64(o.Files)), Plain}, gaps, {control.Plain(o.Base), Dim}})
 	}
 	return t
 }

@@ -46,6 +46,21 @@ func sender(s int) control.Status {
 	return st
 }
 
+// outputs is a sender that writes and feeds plug-ins on its own machine.
+func outputs(s int) control.Status {
+	st := sender(s)
+	k := uint64(s)
+	st.Sender.Peers, st.Sender.Flows = st.Sender.Peers[:1], st.Sender.Flows[:2]
+	st.Sender.Queue = control.QueueStatus{MaxSize: 10 << 30, DiskFree: 42 << 30, State: "ok"}
+	st.Sender.Outputs = []control.OutputStatus{
+		{Name: "copies", Type: "file", State: "waiting", Base: "below mount log: copies", Written: n(k*2<<20, k*5000)},
+		{Name: "count", Type: "plugin", State: "running", Base: "/usr/local/bin/count.sh --by word", Oldest: st.Now.Add(-70 * time.Second), Written: n(k*3000, k*20), Plugin: &control.PluginStatus{PID: 815, Starts: 1}},
+		{Name: "alarm", Type: "plugin", State: "backing-off", Base: "/usr/local/bin/alarm", Uncertain: 5, Plugin: &control.PluginStatus{Starts: 12, Restarts: 12, LastExit: "killed by SIGSEGV\x1b[2J", ExitedAt: st.Now}},
+	}
+	st.Judge(time.Minute)
+	return st
+}
+
 func receiver(s int) control.Status {
 	k := uint64(s)
 	now := noon.Add(time.Duration(s) * time.Second)
@@ -106,6 +121,8 @@ func TestScreens(t *testing.T) {
 		{"sender-80x24", fed(sender, 90), 80, 24},
 		{"sender-first-look", fed(sender, 1), 80, 24},
 		{"sender-130x30", fed(sender, 90), 130, 30},
+		{"outputs-80x24", fed(outputs, 90), 80, 24},
+		{"outputs-50x20", fed(outputs, 90), 50, 20},
 		{"sender-40x12", fed(sender, 90), 40, 12},
 		{"sender-away", away, 80, 24},
 		{"sender-paused", paused, 80, 24},
@@ -136,7 +153,7 @@ func TestScreens(t *testing.T) {
 
 // However small the window is, nothing is written beside it, and the keys stay in the last line.
 func TestAnySizeFits(t *testing.T) {
-	for _, of := range []func(int) control.Status{sender, receiver} {
+	for _, of := range []func(int) control.Status{sender, receiver, outputs} {
 		m := fed(of, 70)
 		for columns := 0; columns < 100; columns += 1 + columns/12 {
 			for lines := 0; lines < 40; lines += 1 + lines/12 {

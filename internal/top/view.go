@@ -80,7 +80,8 @@ func helpText() []Line {
 Rates are those since the last look. "in" is what was captured or received,
 "out" what all targets have acknowledged or all outputs have written; a sender
 with two targets sends everything twice. Numbers of bytes are those of what
-programs wrote. LAG is the age of the oldest data that waits for a target.`
+programs wrote. LAG is the age of the oldest data that waits for a target or
+an output.`
 	var out []Line
 	for line := range strings.Lines(text) {
 		out = append(out, Line{{strings.TrimRight(line, "\n"), Plain}})
@@ -160,7 +161,14 @@ func (m *Model) census() string {
 			connected++
 		}
 	}
-	return fmt.Sprintf("%s served, %d of %s connected", plural(len(s.Mounts), "mount"), connected, plural(len(s.Peers), "target"))
+	text := plural(len(s.Mounts), "mount") + " served"
+	if len(s.Peers) > 0 || len(s.Outputs) == 0 {
+		text += fmt.Sprintf(", %d of %s connected", connected, plural(len(s.Peers), "target"))
+	}
+	if len(s.Outputs) > 0 {
+		text += ", " + plural(len(s.Outputs), "output")
+	}
+	return text
 }
 
 func plural(n int, what string) string {
