@@ -113,10 +113,6 @@ func check(t *terminal, list []configuration, deny bool) error {
 	failed, doubtful := false, false
 	for _, c := range list {
 		report, err := c.load()
-		name := c.src.File
-		if name == "" {
-			name = "FTFUSE_CONFIG_JSON"
-		}
 		if err != nil {
 			t.fail(err)
 			failed = true
@@ -124,7 +120,7 @@ func check(t *terminal, list []configuration, deny bool) error {
 		t.problems(report.Warnings)
 		doubtful = doubtful || len(report.Warnings) > 0
 		if err == nil {
-			fmt.Fprintf(t.out, "%s: %s%s\n", name, verdict(report), dropIns(report))
+			fmt.Fprintf(t.out, "%s: %s%s\n", c.name(), verdict(report), dropIns(report))
 		}
 	}
 	switch {
