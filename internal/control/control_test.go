@@ -162,6 +162,15 @@ func statuses() map[string]Status {
 			{Rule: "debug", Target: "default", Captured: Count{3000, 30}, Queued: Count{1000, 10},
 				Dropped: Drops{"expired": {1500, 15}, "queue_full": {500, 5}}},
 			{Rule: "wrong", Target: "default", Captured: Count{3000, 30}},
+			{Rule: "default", Target: "alarm", Captured: Count{5000, 50}, Filtered: Count{5000, 50}},
+			{Rule: "noise", Target: "alarm", Captured: Count{7000, 70}, Filtered: Count{7000, 70}},
+			{Rule: "noise", Target: "default", Captured: Count{7000, 70}, Filtered: Count{7000, 70}},
+		},
+		Outputs: []OutputStatus{
+			{Name: "copy", Type: "file", State: "waiting", Base: "/srv/copies", Files: 2, Written: Count{5000, 50}, FileBytes: 5000},
+			{Name: "alarm", Type: "plugin", State: "backing-off", Base: "/usr/local/bin/alarm --now", Written: Count{900, 9}, Oldest: ago(time.Minute), Uncertain: 70,
+				Plugin: &PluginStatus{Starts: 4, Restarts: 3, LastExit: "exit status 2", ExitedAt: ago(2 * time.Second)}},
+			{Name: "mail", Type: "plugin", State: "running", Base: "/usr/local/bin/mail", Plugin: &PluginStatus{PID: 77, Starts: 1, InFlight: 300}},
 		},
 		Queue: QueueStatus{Bytes: 7 << 30, MaxSize: 8 << 30, DiskFree: 40 << 30, MinFree: 512 << 20, Oldest: ago(200 * time.Second), Epoch: 3, State: "ok"},
 		Peers: []PeerStatus{

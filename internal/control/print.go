@@ -106,62 +106,6 @@ func opens(list []OpenCount) string {
 	return strings.Join(parts, ", ")
 }
 
-const unbalancedBug = "these numbers do not add up, which is a mistake in ftfuse: please report it"
-
-// flows prints the accounts; unbalanced is what to say of one that does not add up. Where the lines are too short for
-// everything, the numbers of records give way: what was dropped is on the right, and must be seen.
-func (p *printer) flows(flows []Flow, unbalanced string) {
-	t := flowTable(flows, unbalanced, count)
-	if p.Width > 0 && t.width() > p.Width {
-		t = flowTable(flows, unbalanced, func(c Count) cell {
-			if c == (Count{}) {
-				return count(c)
-			}
-			return cell{humanBytes(c.Bytes), noColour}
-		})
-	}
-	p.table(t)
-}
-
-func flowTable(flows []Flow, unbalanced string, count func(Count) cell) *table {
-	filtered := slices.ContainsFunc(flows, func(f Flow) bool { return f.Filtered != Count{} })
-	t := &table{head: []string{"RULE > TARGET", ">CAPTURED", ">DELIVERED", ">QUEUED"}}
-	if filtered {
-		t.head = append(t.head, ">FILTERED")
-	}
-	t.head = append(t.head, ">DROPPED")
-	for _, f := range flows {
-		dropped := f.Dropped.Total()
-		row := []cell{{f.Rule + " > " + f.Target, noColour}, count(f.Captured), count(f.Delivered), count(f.Queued)}
-		if filtered {
-			row = append(row, count(f.Filtered))
-		}
-		last := count(dropped)
-		if dropped != (Count{}) {
-			last.colour = red
-		}
-		t.add(append(row, last)...)
-		for _, why := range slices.Sorted(maps.Keys(f.Dropped)) {
-			t.note(red, fmt.Sprintf("dropped, %s: %s", why, inWords(f.Dropped[why])))
-		}
-		if !f.Balanced() {
-			t.note(red, unbalanced)
-		}
-	}
-	if len(flows) == 0 {
-		t.note(dim, "nothing has been captured yet")
-	}
-	return t
-}
-
-// count is bytes and records in one cell.
-func count(c Count) cell {
-	if c == (Count{}) {
-		return cell{"0", dim}
-	}
-	return cell{humanBytes(c.Bytes) + " " + humanCount(c.Records), noColour}
-}
-
 func inWords(c Count) string {
 	if c.Records == 1 {
 		return humanBytes(c.Bytes) + ", 1 record"
@@ -257,7 +201,7 @@ func state(s string) cell {
 	switch word {
 	case "connected", "serving", "ok":
 		return cell{plain(s), green}
-	case "connecting", "waiting", "idle", "gone", "closed", "stopped":
+	case "connecting", "waiting", "idle", "gone", "closed", "starting", "stopped":
 		return cell{plain(s), yellow}
 	}
 	return cell{plain(s), red}

@@ -116,6 +116,23 @@ func TestBadChunksAreRefused(t *testing.T) {
 	}
 }
 
+// Stats name what is missing by every reason that there is.
+func TestGapReasons(t *testing.T) {
+	r := newRig(t)
+	r.open()
+	for i, why := range record.Reasons() {
+		g := r.chunk("a", "")
+		g.Gap = &record.Gap{First: g.Seq, Reason: why, Bytes: uint64(i + 1)}
+		r.put(g)
+	}
+	s := r.out.Stats()
+	for i, why := range record.Reasons() {
+		if got := s.Missing[why.String()]; got != (Missing{Gaps: 1, Bytes: int64(i + 1)}) {
+			t.Errorf("missing by %s: got %+v, want 1 gap of %d bytes", why, got, i+1)
+		}
+	}
+}
+
 func TestGapMovesTheMark(t *testing.T) {
 	r := newRig(t)
 	r.open()

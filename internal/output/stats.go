@@ -37,8 +37,8 @@ type Missing struct {
 	Bytes, Records int64 // missing
 }
 
-// missing is counted by reason; 0 has those that are not known here.
-type missing [8]Missing
+// missing is counted by reason; 0 has those that are beyond it.
+type missing [16]Missing
 
 func (m *missing) add(g *record.Gap) {
 	n := &m[0]
