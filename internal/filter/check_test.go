@@ -85,8 +85,8 @@ func TestExplain(t *testing.T) {
 		{Action: Allow},
 		{Action: Deny, Contains: "y"},
 	}})
-	want := `1. deny: only records that hold "debug" or "trace"
-2. route to alert: only records that hold "e" at the beginning
+	want := `1. deny: asked only of records that hold "debug" or "trace", in any case
+2. route to alert: asked only of records that hold "e" at the beginning, in any case
 3. redact: every record is looked at, as there is no fixed text in what it takes out
 4. deny: every record is looked at, as there is no fixed text of two bytes or more in what it asks for
 5. deny: every record is looked at, as it must lack something

@@ -42,7 +42,7 @@ func (s *Set) explainTargets(st *step) string {
 func (st *step) explainCost() string {
 	switch {
 	case st.need.texts != nil:
-		return "only records that hold " + listTexts(st.need.texts)
+		return "asked only of records that hold " + listTexts(st.need.texts) + ", in any case"
 	case !st.content && st.action != Redact:
 		return "every record of the writer, file and host, without a look at it"
 	case st.not:
