@@ -19,6 +19,9 @@ func TestMain(m *testing.M) {
 	if os.Getenv("FTFUSE_WRITER") != "" {
 		os.Exit(writerMain(os.Args[1:]))
 	}
+	if os.Getenv("FTFUSE_PLUGIN") != "" {
+		os.Exit(pluginMain(os.Args[1:]))
+	}
 	os.Exit(buildAndRun(m))
 }
 

@@ -89,10 +89,7 @@ func TestReloadsUnderLoad(t *testing.T) {
 
 // outputsOfBoth are a receiver's two outputs, with rules that change nothing.
 func (s *site) outputsOfBoth(i int) string {
-	both := fmt.Sprintf(`
-  - {name: files, base: %s, path: "{path}", format: raw}
-  - {name: json, base: %s.json, path: "all.json", format: json}`, s.out, s.out)
-	return both + []string{"", `
+	return s.plainOutputs() + []string{"", `
 rules: [{name: all, match: ["**"], filters: [{action: deny, contains: "nobody writes this"}]}]`, `
 rules: [{name: all, match: ["*.log"], hosts: ["send*"], filters: [{action: deny, contains: "nobody writes this"}]}, {name: rest, match: ["**"], outputs: [json, files]}]`}[i%3]
 }

@@ -101,9 +101,7 @@ targets:
 func (s *site) receiverConfig() string {
 	outputs := s.recvX
 	if outputs == "" {
-		outputs = fmt.Sprintf(`
-  - {name: files, base: %s, path: "{path}", format: raw}
-  - {name: json, base: %s.json, path: "all.json", format: json}`, s.out, s.out)
+		outputs = s.plainOutputs()
 	}
 	return fmt.Sprintf(`state_dir: %s/receiver
 control: {socket: %s/receiver.sock}
@@ -111,6 +109,13 @@ log: {level: debug, format: text}
 listen: ["%s"]
 outputs:%s
 `, s.dir, s.dir, s.addr, outputs)
+}
+
+// plainOutputs are the outputs that a receiver has when the test does not say.
+func (s *site) plainOutputs() string {
+	return fmt.Sprintf(`
+  - {name: files, base: %s, path: "{path}", format: raw}
+  - {name: json, base: %s.json, path: "all.json", format: json}`, s.out, s.out)
 }
 
 func (s *site) write(name, text string) string {

@@ -1,5 +1,5 @@
 # Requests that took a second or longer, as one line each, from applications that write JSON. FTFUSE_FORMAT: json.
-#   command: [jq, --unbuffered, -rf, /usr/local/lib/ftfuse/slow.jq]
+#   command: [/usr/bin/jq, --unbuffered, -rf, /usr/local/lib/ftfuse/slow.jq]
 #   stdout: file
 #   stdout_file: /var/log/slow.log
 select(.data)
