@@ -22,6 +22,7 @@ type Chain struct {
 	set   *Set
 	live  []uint64 // bit i: filter i is one of them
 	none  bool     // every record is kept as it is, for the rule's own targets
+	skips bool     // Skip can tell something
 	fixed *Verdict // of every record, when none looks at it
 }
 

@@ -170,5 +170,6 @@ func (s *Set) chain(w *record.Writer, f *record.File, host string) *Chain {
 		setIf(c.live, i, s.steps[i].who == nil || s.steps[i].who.holds(w, f, host))
 	}
 	c.settle()
+	c.skips = c.maySkip()
 	return c
 }

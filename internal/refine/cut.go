@@ -2,7 +2,6 @@ package refine
 
 import (
 	"ftfuse/internal/filter"
-	"ftfuse/internal/format"
 	"ftfuse/internal/record"
 )
 
@@ -33,6 +32,7 @@ type part struct {
 // cutter divides a chunk. It is reused.
 type cutter struct {
 	scratch filter.Scratch
+	ask     asker
 	parts   []part
 	texts   []byte // backs the parts' text
 }
@@ -43,15 +43,15 @@ func (k *cutter) do(s *Stage, c *record.Chunk, data []byte, st *fileState, chain
 	whole := *c
 	whole.Data = data
 	limits := bucketsOf(st.rule.Limits, c.Writer, s.o.Now())
-	format.EachRecord(&whole, func(rec []byte, off int, at int64) {
+	k.each(&whole, chain, len(limits.list) == 0, func(rec []byte, off int, at int64) {
 		p := part{from: off, to: off + len(rec), at: at, ends: 1}
-		first, last := off == 0, off+len(rec) == len(data)
-		goesOn := last && c.Flags&record.Continued != 0
+		goesOn := off+len(rec) == len(data) && c.Flags&record.Continued != 0
+		comes := off == 0 && c.Flags&record.Continues != 0
 		if goesOn {
 			p.ends = 0
 		}
 		p.verdict = k.judge(chain, rec, c.Handle, c.Offset+uint64(off), &p)
-		if v, known := s.long[c.Handle]; known && first && c.Flags&record.Continues != 0 {
+		if v, known := s.begun(c.Handle, comes); known {
 			p.verdict = v // the record's first piece decides
 		} else if p.fate == kept && !limits.take(len(rec)) {
 			p.fate = limited
@@ -61,11 +61,11 @@ func (k *cutter) do(s *Stage, c *record.Chunk, data []byte, st *fileState, chain
 		}
 		if goesOn {
 			s.remember(c.Handle, p.verdict)
-		} else if first && c.Flags&record.Continues != 0 {
+		} else if comes {
 			delete(s.long, c.Handle)
 		}
 		k.add(p)
-	})
+	}, func(from, to int) { k.add(same(chain.Default(), data, from, to)) })
 	build(s, c, data, st, k)
 }
 
@@ -97,6 +97,14 @@ func (k *cutter) add(p part) {
 
 // maxLong bounds what is remembered of long records; one whose first piece is forgotten is judged by each piece.
 const maxLong = 1 << 16
+
+// begun returns what was decided of the record that a chunk goes on with.
+func (s *Stage) begun(handle uint64, comes bool) (v verdict, known bool) {
+	if comes {
+		v, known = s.long[handle]
+	}
+	return v, known
+}
 
 func (s *Stage) remember(handle uint64, v verdict) {
 	if len(s.long) >= maxLong {

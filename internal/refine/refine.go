@@ -97,12 +97,14 @@ func (s *Stage) one(c *record.Chunk) {
 		return
 	}
 	st := s.stateOf(c.File)
-	n := *c
-	n.File, n.Targets = st.file, st.rule.Targets
-	if c.Gap != nil || st.rule.idle() || c.Len == 0 {
-		s.out = append(s.out, n)
+	if c.Gap != nil || st.rule.idle() || c.Len == 0 { // changed in its place, so that nothing is allocated
+		s.out = append(s.out, *c)
+		o := &s.out[len(s.out)-1]
+		o.File, o.Targets = st.file, st.rule.Targets
 		return
 	}
+	n := *c
+	n.File, n.Targets = st.file, st.rule.Targets
 	chain := st.chainFor(c)
 	if v, ok := chain.Fixed(); ok && len(st.rule.Limits) == 0 { // no need to look at it
 		s.out = append(s.out, whole(&n, v, st))

@@ -4,7 +4,6 @@ import (
 	"slices"
 
 	"ftfuse/internal/filter"
-	"ftfuse/internal/format"
 	"ftfuse/internal/record"
 )
 
@@ -35,15 +34,21 @@ func (v *View) Of(c *record.Chunk) *record.Chunk {
 	chain := rule.Filter.For(c.Writer, c.File, c.Source.Host)
 	me := bitOf(rule.Filter, v.Name)
 	v.k.parts, v.k.texts = v.k.parts[:0], v.k.texts[:0]
-	format.EachRecord(c, func(rec []byte, off int, at int64) {
+	v.k.each(c, chain, true, func(rec []byte, off int, at int64) {
 		p := part{from: off, to: off + len(rec), at: at, ends: 1}
-		if p.verdict = v.k.judge(chain, rec, c.Handle, c.Offset+uint64(off), &p); p.targets&me == 0 {
-			p.fate, p.text = cut, nil
-		}
-		p.targets = 0
-		v.k.add(p)
-	})
+		p.verdict = v.k.judge(chain, rec, c.Handle, c.Offset+uint64(off), &p)
+		v.take(p, me)
+	}, func(from, to int) { v.take(same(chain.Default(), c.Data, from, to), me) })
 	return v.render(c)
+}
+
+// take adds a part as it is for the destination.
+func (v *View) take(p part, me filter.Targets) {
+	if p.targets&me == 0 {
+		p.fate, p.text = cut, nil
+	}
+	p.targets = 0
+	v.k.add(p)
 }
 
 // render joins the kept parts.
