@@ -241,7 +241,7 @@ func (q *Queue) publish(p *plan) {
 		q.held += s.held
 		q.rec.Captured.add(s.rule, s.tally())
 		for _, c := range q.cursors {
-			c.queued.add(s.rule, s.tally())
+			c.enter(s)
 		}
 	}
 	q.last, q.seq = p.last, p.seq

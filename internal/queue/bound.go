@@ -32,15 +32,15 @@ func (q *Queue) bound(step func()) error {
 	return nil
 }
 
-// waiting is how many input bytes the destination has not answered for. Called with mu held.
+// waiting is how many input bytes of those that it is to get the destination has not answered for. Called with mu held.
 func (c *Cursor) waiting() (n uint64) {
-	for _, t := range c.queued {
-		n += t.Bytes
+	for rule, t := range c.queued {
+		n += t.minus(c.aside[rule]).Bytes
 	}
 	return n
 }
 
-// shed drops at least want bytes that only this destination still waits for, or all that it can.
+// shed drops at least want bytes that this destination still waits for, or all that it can.
 func (c *Cursor) shed(want uint64, step func()) error {
 	q := c.q
 	q.mu.Lock()
@@ -55,7 +55,7 @@ func (c *Cursor) shed(want uint64, step func()) error {
 		q.mu.Lock()
 		for i := 0; i < len(list) && shed < want; i++ {
 			if d := &list[i]; d.pos > c.handed && !c.rec.passed(d.pos) {
-				shed += d.s.bytes
+				shed += d.s.tally().minus(d.s.withheld(c.rec.Name)).Bytes
 				c.drop(d, record.QueueFull, math.MaxUint64)
 			}
 		}

@@ -13,12 +13,14 @@ type Cursor struct {
 	q          *Queue
 	rec        cursorRec
 	queued     tallies     // of positions not passed
+	aside      tallies     // of queued, what the destination does not get: counted as filtered when it passes, shown so at once
 	next       uint64      // what Next reads next
 	top        uint64      // last position that Next has returned or passed over since Open
 	handed     uint64      // the destination may have seen positions up to here
 	handedSafe uint64      // as Handed on disk: Next commits before it goes beyond
 	known      []delivered // positions above Acked that Next has returned or skipped, ascending
 	changed    uint64      // grows when gaps are added or positions move
+	recount    *recount    // under way; nil: none
 	wake       chan struct{}
 }
 
@@ -68,7 +70,7 @@ func (q *Queue) newCursor(name string) (*Cursor, error) {
 	c := q.attach(cursorRec{Format: stateFormat, Name: name, Acked: start})
 	err := q.scan(start+1, last, func(_ uint64, v []byte) bool {
 		if s, err := readSummary(v); err == nil {
-			c.queued.add(s.rule, s.tally())
+			c.enter(&s)
 		}
 		return true
 	})
@@ -98,8 +100,27 @@ func (q *Queue) newCursor(name string) (*Cursor, error) {
 // attach makes the live form of a record.
 func (q *Queue) attach(r cursorRec) *Cursor {
 	r.fill()
-	return &Cursor{q: q, rec: r, queued: make(tallies), next: r.Acked + 1, handed: max(r.Handed, r.Acked),
+	return &Cursor{q: q, rec: r, queued: make(tallies), aside: make(tallies), next: r.Acked + 1, handed: max(r.Handed, r.Acked),
 		handedSafe: r.Handed, wake: make(chan struct{}, 1)}
+}
+
+// enter counts an entry as queued. Called with mu held, or before others know the cursor.
+func (c *Cursor) enter(s *summary) {
+	c.queued.add(s.rule, s.tally())
+	c.aside.addSome(s.rule, s.withheld(c.rec.Name))
+}
+
+// leave takes back what enter counted. Called with mu held.
+func (c *Cursor) leave(d *delivered) {
+	for _, k := range []*Cursor{c, c.recount.of(d.pos)} {
+		if k == nil {
+			continue
+		}
+		k.queued.sub(d.s.rule, d.s.tally())
+		if n := d.s.withheld(c.rec.Name); n != (Tally{}) {
+			k.aside.sub(d.s.rule, n)
+		}
+	}
 }
 
 // RemoveCursor forgets a destination. What only it still needed is released.
@@ -217,7 +238,7 @@ func (c *Cursor) advance(last uint64) {
 		if c.rec.passed(d.pos) {
 			continue // dropped since
 		}
-		c.queued.sub(d.s.rule, d.s.tally())
+		c.leave(d)
 		switch {
 		case d.filtered:
 			c.rec.Filtered.add(d.s.rule, d.s.tally())
@@ -256,6 +277,9 @@ func (c *Cursor) skipFiltered() {
 // passBut notes that cursor c has passed pos; when all others have too, the space is free. Called with mu held,
 // before c's own record shows it.
 func (q *Queue) passBut(c *Cursor, pos uint64, s *summary) {
+	if c != nil && q.cursors[c.rec.Name] != c {
+		return // removed: RemoveCursor has given back what it held
+	}
 	for _, o := range q.cursors {
 		if o != c && !o.rec.passed(pos) {
 			return

@@ -15,12 +15,13 @@ const dropSlice = 4096
 // DropOldest drops the oldest data of the rules that allow it until at least want payload bytes are free, and returns how many are.
 // What a
 // destination may have seen already is never dropped: it could be there, and a gap would deny it. So with much in
-// flight less may be freed than wanted.
+// flight less may be freed than wanted. What only destinations hold up that are not to get it is passed over first,
+// whatever its rule: nothing is lost by that.
 func (q *Queue) DropOldest(want int64, why record.Reason) (freed int64, err error) {
 	q.mu.Lock()
 	from, last := uint64(math.MaxUint64), q.last
 	for _, c := range q.cursors {
-		from = min(from, max(c.handed, c.rec.Acked)+1)
+		from = min(from, c.rec.Acked+1)
 	}
 	q.mu.Unlock()
 	for freed < want && from <= last {
@@ -70,20 +71,31 @@ func (q *Queue) dropList(list []delivered, why record.Reason) (freed int64) {
 	defer q.mu.Unlock()
 	before := q.held
 	for i := range list {
-		if q.inFlight(list[i].pos) || !q.o.Droppable(list[i].s.rule) {
+		d := &list[i]
+		if q.awaited(d) && (q.inFlight(d) || !q.o.Droppable(d.s.rule)) {
 			continue
 		}
 		for _, c := range q.cursors {
-			c.drop(&list[i], why, math.MaxUint64)
+			c.drop(d, why, math.MaxUint64)
 		}
 	}
 	return int64(before - q.held)
 }
 
-// inFlight says whether a destination may have seen pos without having answered. Called with mu held.
-func (q *Queue) inFlight(pos uint64) bool {
+// inFlight says whether a destination may have seen an entry without having answered. Called with mu held.
+func (q *Queue) inFlight(d *delivered) bool {
 	for _, c := range q.cursors {
-		if pos <= c.handed && !c.rec.passed(pos) {
+		if d.pos <= c.handed && !c.rec.passed(d.pos) && d.s.wanted(c.rec.Name) {
+			return true
+		}
+	}
+	return false
+}
+
+// awaited says whether a destination is still to get an entry. Called with mu held.
+func (q *Queue) awaited(d *delivered) bool {
+	for _, c := range q.cursors {
+		if !c.rec.passed(d.pos) && d.s.wanted(c.rec.Name) {
 			return true
 		}
 	}
@@ -130,7 +142,7 @@ func (c *Cursor) drop(d *delivered, why record.Reason, mergeFrom uint64) {
 		return
 	}
 	t := d.s.tally()
-	c.queued.sub(d.s.rule, t)
+	c.leave(d)
 	q.passBut(c, d.pos, &d.s)
 	var parts []gapPart
 	if d.s.wanted(c.rec.Name) {
@@ -169,7 +181,8 @@ func (c *cursorRec) addGap(g gapRec, merge bool, mergeFrom uint64) {
 		return 1
 	})
 	if i > 0 && merge {
-		if o := &c.Gaps[i-1]; o.Last+1 == g.First && o.Reason == g.Reason && o.First >= mergeFrom {
+		unseen := len(g.Parts) == 0 && len(c.Gaps[i-1].Parts) == 0 // of both the destination never hears
+		if o := &c.Gaps[i-1]; o.Last+1 == g.First && o.Reason == g.Reason && (o.First >= mergeFrom || unseen) {
 			o.Last = g.Last
 			o.Parts = joinParts(o.Parts, g.Parts)
 			return

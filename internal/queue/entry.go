@@ -53,6 +53,14 @@ func (s *summary) wanted(cursor string) bool {
 	return !s.hollow && (s.targets == nil || slices.Contains(s.targets, cursor))
 }
 
+// withheld is what a destination does not get of tally.
+func (s *summary) withheld(cursor string) Tally {
+	if s.wanted(cursor) {
+		return s.cut
+	}
+	return s.tally()
+}
+
 // ageless entries are never expired: a gap has no payload to get rid of.
 func (s *summary) ageless() bool { return s.held == 0 }
 

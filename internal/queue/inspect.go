@@ -229,9 +229,9 @@ func (in *inspection) count(pos uint64, s *summary) {
 	needed := false
 	for _, c := range in.q.cursors {
 		if !c.rec.passed(pos) {
-			c.queued.add(s.rule, s.tally())
+			c.enter(s)
 			needed = true
-			if _, ok := in.oldest[c.rec.Name]; !ok {
+			if _, ok := in.oldest[c.rec.Name]; !ok && s.wanted(c.rec.Name) {
 				in.oldest[c.rec.Name] = s.newest
 			}
 		}

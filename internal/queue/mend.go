@@ -197,30 +197,54 @@ func (c *Cursor) loseKnown(h span) {
 func (q *Queue) settleLost() {
 	last := q.last
 	for _, c := range q.cursors {
-		queued := make(tallies)
-		from := c.rec.Acked + 1
-		q.mu.Unlock()
-		err := q.scan(from, last, func(pos uint64, v []byte) bool {
-			if s, err := readSummary(v); err == nil {
-				q.mu.Lock()
-				if !c.rec.passed(pos) {
-					queued.add(s.rule, s.tally())
-				}
-				q.mu.Unlock()
-			}
-			return true
-		})
-		q.mu.Lock()
+		left, err := q.countLeft(c, last)
 		if err != nil {
 			continue // the next reader mends that, and comes here again
 		}
 		for rule, was := range c.queued {
-			if lost := was.minus(queued[rule]); lost != (Tally{}) {
+			if lost := was.minus(left.queued[rule]); lost != (Tally{}) {
 				c.rec.Dropped.add(rule, record.Damaged, lost)
 				q.noteLoss(record.Damaged)
 				c.rec.tellGap(rule, lost)
-				c.queued[rule] = queued[rule]
+				c.queued[rule] = left.queued[rule]
 			}
 		}
+		c.aside = left.aside
 	}
+}
+
+// recount counts anew what of a cursor's entries can be read, while the cursor moves on.
+type recount struct {
+	*Cursor        // its queued and aside
+	through uint64 // how far it has come
+}
+
+// of returns r's counters where they have pos already, nil otherwise. r may be nil.
+func (r *recount) of(pos uint64) *Cursor {
+	if r == nil || pos > r.through {
+		return nil
+	}
+	return r.Cursor
+}
+
+// countLeft counts what can still be read of what c has not passed. Called with mu held, which it gives up while it reads.
+func (q *Queue) countLeft(c *Cursor, last uint64) (*recount, error) {
+	left := &recount{Cursor: q.attach(cursorRec{Name: c.rec.Name})}
+	c.recount = left
+	from := c.rec.Acked + 1
+	q.mu.Unlock()
+	err := q.scan(from, last, func(pos uint64, v []byte) bool {
+		if s, err := readSummary(v); err == nil {
+			q.mu.Lock()
+			if !c.rec.passed(pos) {
+				left.enter(&s)
+			}
+			left.through = pos
+			q.mu.Unlock()
+		}
+		return true
+	})
+	q.mu.Lock()
+	c.recount = nil
+	return left, err
 }

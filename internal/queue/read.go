@@ -7,6 +7,9 @@ import (
 	"ftfuse/internal/record"
 )
 
+// maxFound bounds the entries that one attempt reads for nothing.
+const maxFound = 4096
+
 // reading is one attempt to make a batch.
 type reading struct {
 	c        *Cursor
@@ -142,6 +145,9 @@ func (r *reading) addEntry(pos uint64, v []byte) (full bool, err error) {
 	}
 	d := delivered{pos: pos, s: s, filtered: !s.wanted(c.rec.Name)}
 	if d.filtered {
+		if len(r.found) >= maxFound {
+			return true, nil // passed over before more is read: a destination may want nothing of a long queue
+		}
 		r.found = append(r.found, d)
 		return false, nil
 	}

@@ -182,7 +182,7 @@ func (sc *scanner) entry(pos uint64, s *summary, counts bool) {
 	needed := len(q.cursors) == 0
 	for _, c := range q.cursors {
 		if !c.rec.passed(pos) {
-			c.queued.add(s.rule, s.tally())
+			c.enter(s)
 			needed = true
 		}
 	}

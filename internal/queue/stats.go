@@ -9,7 +9,8 @@ import (
 )
 
 // Stats is a snapshot of the books. For every row of a cursor, at any moment:
-// Captured = Delivered + Queued + Filtered + the sum of Dropped.
+// Captured = Delivered + Queued + Filtered + the sum of Dropped. What waits and is not for the cursor's destination is
+// Filtered from the beginning.
 type Stats struct {
 	Epoch      uint64           `json:"epoch"`
 	Last       uint64           `json:"last"` // last position
@@ -70,12 +71,28 @@ func (q *Queue) Stats() Stats {
 	q.mu.Unlock()
 	for i := range s.Cursors {
 		c := &s.Cursors[i]
-		list, err := q.summaries(next[c.Name], last, func(int, int64) bool { return false })
-		if err == nil && len(list) > 0 {
-			c.Oldest = time.Unix(0, list[0].s.newest)
-		}
+		c.Oldest = q.oldest(c.Name, next[c.Name], last)
 	}
 	return s
+}
+
+// oldest returns the time of the first entry from a position on that is for a destination, zero if there is none. Of
+// what is not for it, it looks at a few thousand entries at most.
+func (q *Queue) oldest(cursor string, from, last uint64) (at time.Time) {
+	seen := 0
+	err := q.scan(from, last, func(_ uint64, v []byte) bool {
+		s, err := readSummary(v)
+		if err == nil && s.wanted(cursor) {
+			at = time.Unix(0, s.newest)
+			return false
+		}
+		seen++
+		return seen < dropSlice
+	})
+	if err != nil { // a reader will find it and mend it
+		return time.Time{}
+	}
+	return at
 }
 
 // stats copies the counters. Called with mu held.
@@ -87,7 +104,7 @@ func (q *Queue) stats() Stats {
 		cs := CursorStats{Name: name, Acked: c.rec.Acked, Behind: q.last - c.rec.Acked, Gaps: len(c.rec.Gaps)}
 		for _, rule := range slices.Sorted(maps.Keys(q.rec.Captured)) {
 			row := Row{Rule: rule, Captured: q.rec.Captured[rule].minus(c.rec.Base[rule]),
-				Delivered: c.rec.Delivered[rule], Queued: c.queued[rule], Filtered: c.rec.Filtered[rule]}
+				Delivered: c.rec.Delivered[rule], Queued: c.queued[rule].minus(c.aside[rule]), Filtered: c.rec.Filtered[rule].plus(c.aside[rule])}
 			for why, n := range c.rec.Dropped[rule] {
 				if row.Dropped == nil {
 					row.Dropped = make(map[string]Tally)
