@@ -98,11 +98,12 @@ func pluginOptions(c config.Output, view func(*record.Chunk) *record.Chunk) (plu
 		Stdout: stdouts[c.Plugin.Stdout], StdoutFile: c.Plugin.StdoutFile, Identifier: c.Identifier,
 		RestartMin: c.Plugin.Restart.Min, RestartMax: c.Plugin.Restart.Max, StopTimeout: c.Plugin.StopTimeout,
 	}
-	if _, raw := form.(format.Raw); !raw {
+	_, raw := form.(format.Raw)
+	if !raw {
 		o.Render = form
 	}
 	if view != nil {
-		o.Render = viewed{form, view}
+		o.Render, o.Cut = viewed{form, view}, raw
 	}
 	return o, nil
 }

@@ -2,8 +2,12 @@ package plugin
 
 import (
 	"math/rand/v2"
+	"strconv"
 	"syscall"
 	"testing"
+	"time"
+
+	"ftfuse/internal/format"
 )
 
 // killing kills the child at random points until everything is drained, and at least so often.
@@ -49,6 +53,45 @@ func TestKillWithAck(t *testing.T) {
 	}
 	if s.Again == 0 {
 		t.Error("nothing ever came again: nothing was tested")
+	}
+}
+
+// A plug-in that dies again and again within one chunk gets on, whatever way the chunk's bytes take.
+func TestDiesWithinChunk(t *testing.T) {
+	for name, render := range map[string]Renderer{"payload": nil, "viewed": format.Raw{}} {
+		for _, ack := range []string{"acks = os.fdopen(3, 'w'); print(n, file=acks, flush=True)", ""} {
+			t.Run(name+" ack "+strconv.FormatBool(ack != ""), func(t *testing.T) {
+				r := newRig(t)
+				r.Render, r.Cut, r.Ack, r.RestartMin, r.RestartMax = render, render != nil, ack != "", time.Millisecond, 2*time.Millisecond
+				r.Command = []string{"python3", "-c", `
+import os
+out = os.open("got", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+n = 0
+while n < 300:
+    line = b""
+    while not line.endswith(b"\n"):
+        b = os.read(0, 1)
+        if not b: os._exit(0)
+        line += b
+    os.write(out, line)
+    n += 1
+` + ack + `
+os._exit(3)`}
+				r.number(2100, 2100, 0)
+				p := r.start()
+				until(t, "all is done", func() bool { return r.drained("out") })
+				p.end()
+				got, torn := numbers(r.read("got"))
+				for n := 1; n <= r.lines; n++ {
+					if got[n] != 1 {
+						t.Fatalf("line %d came %d times, want once; torn: %q", n, got[n], torn)
+					}
+				}
+				if s := p.Stats(); s.Restarts < 6 {
+					t.Errorf("got %d restarts, want at least %d: nothing was tested", s.Restarts, 6)
+				}
+			})
+		}
 	}
 }
 

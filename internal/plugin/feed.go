@@ -196,6 +196,14 @@ func (f *feeder) rest(c *record.Chunk, at place) {
 		if !skipping {
 			return f.out.spill(p)
 		}
+		if f.p.o.Cut { // in one piece
+			var n int
+			n, at.skipped = f.out.cut(p, f.resume.skip)
+			p = append(p[:0], p[n:]...)
+			skipping = false
+			f.track.place(at)
+			return f.out.spill(p)
+		}
 		if n := f.out.amount(p); at.skipped < f.resume.skip && at.skipped+n <= f.resume.skip {
 			at.skipped += n
 			return p[:0]

@@ -46,6 +46,7 @@ type Options struct {
 	Store   record.Store    // of the backlog's extents
 	Sender  record.SenderID // whose sequences the backlog counts as its own; see record.Backlog.Ack
 	Render  Renderer        // nil: the payload's bytes as they are
+	Cut     bool            // what Render makes of a chunk can be cut at any line: it is the payload, or lines of it
 	Format  string          // for FTFUSE_FORMAT only; raw
 	Objects bool            // the format has no lines (msgpack): acknowledgements count records
 

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Compresses lines into a file a day, DIRECTORY/YYYYMMDD.gz, and acknowledges what is in it. FTFUSE_FORMAT: raw.
 
-  command: [/usr/local/lib/ftfuse/gzip.py, /var/log/archive]
+  command: [/usr/local/lib/ftfuse/daily.py, /var/log/archive]
   ack: true
 
 Each batch is a gzip member of its own, written and synced before it is acknowledged: zcat reads them as one. After a
