@@ -3,6 +3,7 @@ package plugin
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -144,6 +145,10 @@ func (c *child) start(o *Options) error {
 	// Capabilities that this process was given are not for its children (capabilities(7), ambient set). EINVAL: a kernel without.
 	if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil && err != unix.EINVAL {
 		return os.NewSyscallError("clear ambient capabilities", err)
+	}
+	// Nor are descriptors that it was given by whoever started it. Its own close at an exec by themselves. ENOSYS: before Linux 5.9.
+	if err := unix.CloseRange(uint(unix.Stderr)+1, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC); err != nil && err != unix.ENOSYS && err != unix.EINVAL {
+		return os.NewSyscallError("close_range", err)
 	}
 	attr := &syscall.ProcAttr{Dir: o.Directory, Env: o.environ(), Files: c.files,
 		Sys: &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}}

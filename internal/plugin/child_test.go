@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -40,6 +41,9 @@ func TestEnvironment(t *testing.T) {
 
 // It has its own three descriptors, the fourth if it acknowledges, and no other; whatever we have open.
 func TestDescriptors(t *testing.T) {
+	given, err := unix.Open("/dev/null", unix.O_RDONLY, 0) // by a parent that leaves it open at an exec
+	must(t, err)
+	defer unix.Close(given)
 	for _, ack := range []bool{false, true} {
 		r := newRig(t)
 		r.Ack = ack
@@ -47,7 +51,7 @@ func TestDescriptors(t *testing.T) {
 		if ack {
 			want += " 3"
 		}
-		got := strings.Join(strings.Fields(r.run(`for n in 0 1 2 3 4 5 6 7 8 9; do test ! -e /proc/$$/fd/$n || echo $n; done`)), " ")
+		got := strings.Join(strings.Fields(r.run(`for n in 0 1 2 3 4 5 6 7 8 9 `+strconv.Itoa(given)+`; do test ! -e /proc/$$/fd/$n || echo $n; done`)), " ")
 		if got != want { // above are sh's own
 			t.Errorf("ack=%v: got %q, want %q", ack, got, want)
 		}
