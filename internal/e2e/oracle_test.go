@@ -188,8 +188,8 @@ type jsonLine struct {
 	Handle uint64 `json:"handle"`
 	Below  bool   `json:"below"`
 	Gap    *struct {
-		Reason  string
-		Records uint64
+		Reason         string
+		Bytes, Records uint64
 	}
 
 	Continues, Continued bool
