@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -77,5 +79,8 @@ func mistakes(report *config.Report, found []node.Mistake) error {
 	if len(bad) == 0 {
 		return nil
 	}
+	slices.SortStableFunc(bad, func(a, b config.Problem) int {
+		return cmp.Or(cmp.Compare(a.Origin.File, b.Origin.File), cmp.Compare(a.Origin.Line, b.Origin.Line))
+	})
 	return bad
 }

@@ -124,6 +124,8 @@ func checkRegexp(s string) error {
 		w.hint = "RE2 looks neither ahead nor back: use two filters, one of them with not"
 	case bad.Code == syntax.ErrInvalidEscape && len(bad.Expr) == 2 && bad.Expr[1] >= '1' && bad.Expr[1] <= '9':
 		w.hint = "RE2 has no references to groups within the expression"
+	default:
+		w.hint = `put \ before . * + ? ( ) [ ] { } | ^ $ that stand for themselves, or use contains`
 	}
 	return w
 }

@@ -2,9 +2,6 @@
 package control
 
 import (
-	"maps"
-	"slices"
-	"strings"
 	"time"
 
 	"ftfuse/internal/record"
@@ -13,7 +10,7 @@ import (
 // The paths that a running process answers.
 const (
 	PathStatus  = "/v1/status"  // GET: Status
-	PathExplain = "/v1/explain" // GET with the parameter path: Explanation
+	PathExplain = "/v1/explain" // GET with the parameter path, of a receiver also host: Explanation
 	PathReload  = "/v1/reload"  // POST: Reload
 )
 
@@ -239,58 +236,4 @@ type PluginStatus struct {
 	StdoutLines uint64        `json:"stdout_lines"`
 	StderrLines uint64        `json:"stderr_lines"`
 	LinesLost   uint64        `json:"lines_lost"` // of its own, that the journal did not take
-}
-
-// Explanation is the answer to PathExplain: what happens to one file, and why.
-type Explanation struct {
-	Mount      string      `json:"mount"`
-	Path       string      `json:"path"` // relative to the mount
-	Rule       string      `json:"rule"`
-	Why        string      `json:"why"`
-	Candidates []Candidate `json:"candidates"`
-	Send       bool        `json:"send"`
-	Capture    string      `json:"capture"`     // as the rule wants it
-	CaptureWhy string      `json:"capture_why"` // what an O_WRONLY|O_APPEND open gets here, and why
-	Unit       string      `json:"unit"`
-	MaxRecord  int         `json:"max_record"`
-	MaxAge     string      `json:"max_age"`
-	Readback   int64       `json:"readback"`
-	Expire     string      `json:"expire"`
-	WhenFull   string      `json:"when_full"`
-	Block      string      `json:"block"`
-	Targets    []string    `json:"targets"`
-	Live       bool        `json:"live"` // answered by a running sender
-}
-
-// Candidate is one rule that matches the file.
-type Candidate struct {
-	Rule    string `json:"rule"`
-	Pattern string `json:"pattern"`
-	Why     string `json:"why"`
-}
-
-// Below splits an absolute path at the mount that holds it. mounts maps names to directories.
-func Below(mounts map[string]string, path string) (mount, rest string, ok bool) {
-	for name, dir := range mounts {
-		if rest, found := strings.CutPrefix(path, strings.TrimSuffix(dir, "/")+"/"); found {
-			return name, rest, true
-		}
-	}
-	return "", "", false
-}
-
-// NotBelow says why Below finds no mount for path, and what to ask for instead.
-func NotBelow(mounts map[string]string, path string) *Error {
-	e := &Error{Status: 404, Text: path + " is below no mount"}
-	if len(mounts) == 0 {
-		e.Hint = "the configuration has no mounts"
-		return e
-	}
-	dirs := slices.Sorted(maps.Values(mounts))
-	e.Hint = "the mounts are " + strings.Join(dirs, ", ")
-	if slices.Contains(dirs, strings.TrimSuffix(path, "/")) {
-		e.Text = path + " is a mount itself, want a file below it"
-		e.Hint = "ask for a name in it, as in " + strings.TrimSuffix(path, "/") + "/app.log; the file need not exist"
-	}
-	return e
 }

@@ -1,11 +1,11 @@
 package node
 
 import (
-	"errors"
 	"fmt"
 
 	"ftfuse/internal/config"
 	"ftfuse/internal/filter"
+	"ftfuse/internal/format"
 	"ftfuse/internal/output"
 )
 
@@ -51,26 +51,39 @@ func checkFilters(at string, o filter.Options) (all []Mistake) {
 
 func checkOutputs(outputs []config.Output) (all []Mistake) {
 	for _, c := range outputs {
-		var err error
-		switch c.Type {
-		case "file":
-			err = checkFiles(c)
-		case "plugin":
-			err = checkPlugin(c)
-		}
-		if err != nil {
-			all = append(all, Mistake{Key: "outputs[" + c.Name + "]", Text: err.Error()})
+		if c.Type != "journal" {
+			all = append(all, checkOutput("outputs["+c.Name+"]", c)...)
 		}
 	}
 	return all
 }
 
-func checkFiles(c config.Output) error {
-	o, err := OutputOptions(c)
-	return errors.Join(err, output.Validate(o))
-}
-
-func checkPlugin(c config.Output) error {
-	_, err := pluginOptions(c, nil)
-	return err
+// checkOutput tries the parts of an output one by one, to name the key that is wrong.
+func checkOutput(at string, c config.Output) (all []Mistake) {
+	say := func(key string, err error, hint string) {
+		if err != nil {
+			all = append(all, Mistake{at + key, err.Error(), hint})
+		}
+	}
+	zone, err := config.Zone(c.TimeZone)
+	if say(".time_zone", err, "write local, UTC, or a name as in Europe/Berlin"); err != nil {
+		return all
+	}
+	form := format.Options{Format: c.Format, Template: c.Template, Location: zone}
+	_, err = format.New(form)
+	say(".template", err, "`{{` is a brace and `%%` a percent sign, where they stand for themselves")
+	form.Template, form.TimeFormat = "%T", c.TimeFormat
+	_, err = format.New(form)
+	say(".time_format", err, "as in %Y-%m-%dT%H:%M:%S%z")
+	if c.Type == "file" {
+		err = output.Validate(output.Options{Path: c.Path, Location: zone, Rotate: output.Rotate{Compress: c.Rotate.Compress}})
+		say(".path", err, "as in {host}/{path}, or {host}/{date:%Y-%m-%d}/{name}")
+		_, err = OutputOptions(c)
+	} else {
+		_, err = pluginOptions(c, nil)
+	}
+	if len(all) == 0 {
+		say("", err, "")
+	}
+	return all
 }

@@ -103,30 +103,6 @@ func count(t queue.Tally) control.Count {
 	return control.Count{Bytes: uint64(t.Bytes), Records: uint64(t.Records)}
 }
 
-// explain says what happens to a file, by its path on the machine.
-func (s *sender) explain(path string) (control.Explanation, error) {
-	dirs := s.dirs()
-	name, rest, ok := control.Below(dirs, path)
-	if !ok {
-		return control.Explanation{}, control.NotBelow(dirs, path)
-	}
-	x := s.ruling.Load().matcher.Explain(name, rest)
-	d := x.Decision
-	e := control.Explanation{Mount: name, Path: rest, Rule: d.Rule, Why: d.Why, Send: d.Send, Capture: d.Capture.String(), Unit: d.Unit.String(),
-		MaxRecord: d.MaxRecord, MaxAge: d.MaxAge.String(), Readback: d.Readback, Expire: d.Expire.String(), WhenFull: d.WhenFull.String(),
-		Block: d.Block.String(), Targets: d.Targets, Live: true}
-	for _, c := range x.Candidates {
-		e.Candidates = append(e.Candidates, control.Candidate{Rule: c.Rule, Pattern: c.Pattern, Why: c.Why})
-	}
-	for _, m := range s.live() {
-		if m.name == name {
-			mode, why := m.m.Choose(d, unix.O_WRONLY|unix.O_APPEND)
-			e.CaptureWhy = mode.String() + ": " + why
-		}
-	}
-	return e, nil
-}
-
 // rates turns counters into rates over the time between two looks, at least a second apart.
 type rates struct {
 	mu   sync.Mutex // guards last
@@ -162,7 +138,10 @@ func (r *receiver) handlers() control.Handlers {
 	return control.Handlers{
 		"GET " + control.PathStatus:  func(context.Context, url.Values, []byte) (any, error) { return r.status(), nil },
 		"POST " + control.PathReload: func(ctx context.Context, _ url.Values, _ []byte) (any, error) { return told(r.process, r.reload)(ctx) },
-		"GET " + control.PathTap:     func(ctx context.Context, q url.Values, _ []byte) (any, error) { return listen(ctx, &r.tap, q, nil) },
+		"GET " + control.PathExplain: func(_ context.Context, q url.Values, _ []byte) (any, error) {
+			return r.explain(q.Get("host"), q.Get("path"))
+		},
+		"GET " + control.PathTap: func(ctx context.Context, q url.Values, _ []byte) (any, error) { return listen(ctx, &r.tap, q, nil) },
 	}
 }
 
