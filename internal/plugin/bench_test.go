@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"context"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"sync"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"ftfuse/internal/record"
 )
@@ -62,8 +65,11 @@ func (d onDisk) ReadExtent(e record.Extent, p []byte) error {
 	return err
 }
 
-// BenchmarkPipe is the whole way from a spool in the page cache to `cat >/dev/null`: 4 KiB lines, raw.
+// BenchmarkPipe is the whole way from a spool in the page cache to `cat >/dev/null`: 4 KiB lines, raw. plain is a loop that
+// reads the same file and writes to a pipe of the same size, and write is one that only writes.
 func BenchmarkPipe(b *testing.B) {
+	b.Run("plain", func(b *testing.B) { benchPlain(b, true) })
+	b.Run("write", func(b *testing.B) { benchPlain(b, false) })
 	for _, ack := range []bool{false, true} {
 		name, command := "cat", "exec cat >/dev/null"
 		if ack {
@@ -82,13 +88,45 @@ while True:
 	}
 }
 
-func benchPipe(b *testing.B, command string, ack bool) {
-	data := bytes.Repeat(append(bytes.Repeat([]byte{'x'}, 4095), '\n'), 256)
+// benchSpool is a file of a megabyte in lines of 4 KiB.
+func benchSpool(b *testing.B) (f *os.File, data []byte) {
+	data = bytes.Repeat(append(bytes.Repeat([]byte{'x'}, 4095), '\n'), 256)
 	f, err := os.Create(filepath.Join(b.TempDir(), "spool"))
 	must(b, err)
-	defer f.Close()
+	b.Cleanup(func() { f.Close() })
 	_, err = f.Write(data)
 	must(b, err)
+	return f, data
+}
+
+func benchPlain(b *testing.B, reads bool) {
+	f, data := benchSpool(b)
+	r, w, err := os.Pipe()
+	must(b, err)
+	_, err = unix.FcntlInt(w.Fd(), unix.F_SETPIPE_SZ, maxBatch)
+	must(b, err)
+	cat := exec.Command("sh", "-c", "exec cat >/dev/null")
+	cat.Stdin = r
+	must(b, cat.Start())
+	must(b, r.Close())
+	b.SetBytes(4096)
+	b.ResetTimer()
+	for left := b.N * 4096; left > 0; left -= len(data) {
+		p := data[:min(left, len(data))]
+		if reads {
+			_, err = f.ReadAt(p, 0)
+			must(b, err)
+		}
+		_, err = w.Write(p)
+		must(b, err)
+	}
+	must(b, w.Close())
+	must(b, cat.Wait())
+	b.StopTimer()
+}
+
+func benchPipe(b *testing.B, command string, ack bool) {
+	f, data := benchSpool(b)
 	n := uint32(len(data))
 	e := &endless{done: make(chan struct{}), left: int64(b.N) * 4096, chunk: record.Chunk{
 		Source: &record.Source{Stream: record.Stream{Sender: me, Epoch: 1}}, File: &record.File{}, Records: 256,
