@@ -82,7 +82,7 @@ func reportParts(ctx context.Context, t *terminal, files []string) []bugreport.P
 	var pids []int
 	for _, r := range slices.Sorted(maps.Keys(at.sockets)) {
 		path := at.sockets[r]
-		pids = append(pids, pidOf(ctx, path)...)
+		pids = append(pids, pidsOf(ctx, path)...)
 		parts = append(parts, bugreport.Part{Name: "status-" + string(r) + ".json", What: "what the running " + string(r) + " says",
 			Get: func(ctx context.Context) ([]byte, error) {
 				var b bytes.Buffer
@@ -149,14 +149,28 @@ func shownConfig(c configuration) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-func pidOf(ctx context.Context, path string) []int {
+// pidsOf returns the processes of who answers there: its own first, those of its plug-ins behind it.
+func pidsOf(ctx context.Context, path string) []int {
 	ctx, cancel := context.WithTimeout(ctx, askLimit)
 	defer cancel()
 	var s control.Status
 	if control.Call(ctx, path, http.MethodGet, control.PathStatus, nil, &s) != nil || s.PID == 0 {
 		return nil
 	}
-	return []int{s.PID}
+	pids := []int{s.PID}
+	var outputs []control.OutputStatus
+	if s.Sender != nil {
+		outputs = s.Sender.Outputs
+	}
+	if s.Receiver != nil {
+		outputs = append(outputs, s.Receiver.Outputs...)
+	}
+	for _, o := range outputs {
+		if o.Plugin != nil && o.Plugin.PID != 0 {
+			pids = append(pids, o.Plugin.PID)
+		}
+	}
+	return pids
 }
 
 func queueText(ctx context.Context, list []configuration) ([]byte, error) {

@@ -37,6 +37,9 @@ func TestScrub(t *testing.T) {
 		"pem, on a line":  "KEEP -----BEGIN CERTIFICATE-----\\nHIDE\\n-----END CERTIFICATE----- KEEP",
 		"pem, cut off":    "KEEP\n-----BEGIN CERTIFICATE-----\nHIDE",
 		"not secrets":     "keepalive: KEEP\nmonkey=KEEP\nkeys KEEP\nKeyringMode=KEEP\nkeyboard: KEEP\ncertain: KEEP\nauthor: KEEP",
+		"of a plug-in":    "user: KEEP\nenvironment:      # sender.yaml:5\n  - A=HIDE\n  - HIDE\nack: KEEP",
+		"of one, flow":    "plugin: {command: [KEEP], environment: [A=HIDE]}\nKEEP",
+		"of one, message": "outputs[KEEP].plugin.environment: got HIDE",
 		"second of two":   "monkey=KEEP token=HIDE",
 		"tabs and dashes": "\t- secret_id: HIDE\n\t- name: KEEP",
 	} {
@@ -142,11 +145,12 @@ func TestJournalKeepsToOurOwn(t *testing.T) {
 {"__REALTIME_TIMESTAMP":"3000000","SYSLOG_IDENTIFIER":"systemd","_PID":"1","PRIORITY":"6","MESSAGE":"Started it.","MESSAGE_ID":"x"}
 {"__REALTIME_TIMESTAMP":"3000000","SYSLOG_IDENTIFIER":["a","ftfuse"],"MESSAGE":[112,97]}
 {"__REALTIME_TIMESTAMP":"3000000","SYSLOG_IDENTIFIER":"ftfuse","MESSAGE":"payload of a file that is called ftfuse","FTFUSE_CLOCK":"seen"}
+{"__REALTIME_TIMESTAMP":"3000000","SYSLOG_IDENTIFIER":"mount","MESSAGE":"payload that a plug-in called mount says","FTFUSE_PLUGIN_PID":"8"}
 not json
 `
 	text, skipped := readable([]byte(raw))
 	want := "1970-01-01T00:00:01.000Z ftfuse[7] <4> queue is full\n    really (abc)\n1970-01-01T00:00:03.000Z systemd[1] <6> Started it.\n"
-	if string(text) != want || skipped != 4 {
-		t.Errorf("got %q and %d skipped, want %q and 4", text, skipped, want)
+	if string(text) != want || skipped != 5 {
+		t.Errorf("got %q and %d skipped, want %q and 5", text, skipped, want)
 	}
 }

@@ -18,8 +18,9 @@ const journalLines = 1000
 // units write there is captured: an output can write to the journal too.
 var ourselves = []string{"ftfuse", "ftfuse-broker", "mount.ftfuse", "mount.fuse.ftfuse", "mount", "umount", "systemd"}
 
-// capturedField is a field that every captured entry has, and no message of ours: a file can be called as we are.
-const capturedField = "FTFUSE_CLOCK"
+// foreign are fields that every captured entry has, or every line of a plug-in, and no message of ours: a file or a plug-in
+// can be called as we are.
+var foreign = []string{"FTFUSE_CLOCK", "FTFUSE_PLUGIN_PID"}
 
 // Journal returns the last lines of the journal about units: our programs' own, and the service manager's about them.
 func Journal(units []string) func(context.Context) ([]byte, error) {
@@ -52,7 +53,8 @@ func readable(raw []byte) (text []byte, skipped int) {
 			continue
 		}
 		field := func(name string) string { s, _ := e[name].(string); return s }
-		if _, captured := e[capturedField]; captured || !slices.Contains(ourselves, field("SYSLOG_IDENTIFIER")) {
+		others := slices.ContainsFunc(foreign, func(name string) bool { return e[name] != nil })
+		if others || !slices.Contains(ourselves, field("SYSLOG_IDENTIFIER")) {
 			skipped++
 			continue
 		}

@@ -75,7 +75,7 @@ func Join(several ...func(context.Context) ([]byte, error)) func(context.Context
 	}
 }
 
-// Machine returns the parts that are the same whatever runs. pids are those of our processes.
+// Machine returns the parts that are the same whatever runs. pids are those of our processes and of plug-ins.
 func Machine(pids []int) []Part {
 	limits := []string{"/proc/sys/fs/file-max", "/proc/sys/fs/file-nr", "/proc/sys/fs/nr_open", "/proc/sys/fs/mount-max", "/proc/sys/fs/inotify/*",
 		"/proc/sys/vm/dirty_*", "/proc/sys/vm/overcommit_memory", "/proc/sys/net/core/somaxconn", "/sys/module/fuse/parameters/*", "/sys/fs/fuse/connections/*/waiting"}
@@ -87,7 +87,7 @@ func Machine(pids []int) []Part {
 	return []Part{
 		{"system.txt", "kernel, distribution, processors, memory, pressure", Join(kernel, Files("/etc/os-release", "/proc/meminfo", "/proc/loadavg", "/proc/pressure/*", "/sys/kernel/security/lsm"))},
 		{"mounts.txt", "the mount table's lines that are ours", ourMounts},
-		{"limits.txt", "kernel settings that matter; limits and memory of our processes", Files(limits...)},
+		{"limits.txt", "kernel settings that matter; limits and memory of our processes and of plug-ins", Files(limits...)},
 	}
 }
 

@@ -12,7 +12,9 @@ var (
 	// secretName is a name whose value nobody else may see, with what separates the two. What follows to the end of
 	// the line goes: where a value ends is said differently in YAML, JSON, unit files and logs.
 	secretName = regexp.MustCompile(`(?i)(?:[\w.-]*(?:passw|passphrase|secret|token|credential|certificate|cookie|authorization)[\w.-]*` +
-		`|(?:[\w.-]*[_.-])?(?:key|cert|pem|auth|psk)(?:[_.-][\w.-]*)?)["']?\s*[:=]`)
+		`|(?:[\w.-]*[_.-])?(?:key|cert|pem|auth|psk)(?:[_.-][\w.-]*)?)["']?\s*[:=]` +
+		// The environment of a plug-in in our configuration, whatever its variables are called.
+		`|(?-i:[\w.-]*environment)["']?\s*:`)
 	nameBefore = regexp.MustCompile(`[\w.-]$`)
 	pemBegin   = regexp.MustCompile(`-----BEGIN [^-\n]*-----`)
 	pemWhole   = regexp.MustCompile(`(?s)-----BEGIN [^-\n]*-----.*?(-----END [^-\n]*-----|\z)`)
@@ -50,7 +52,7 @@ func Scrub(text []byte) []byte {
 		}
 		value := bytes.TrimSpace(body[at:])
 		continued = bytes.HasSuffix(value, []byte(`\`))
-		if len(value) == 0 || value[0] == '|' || value[0] == '>' {
+		if len(value) == 0 || value[0] == '|' || value[0] == '>' || value[0] == '#' {
 			deeper = indent
 		}
 		out = append(out, body[:at]...)

@@ -6,7 +6,11 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 )
+
+// longestStop is what a plug-in can be given when the process stops, which ends itself after 30 s (stopLimit in cmd/ftfuse).
+const longestStop = 25 * time.Second
 
 // checkPlugin judges the program of an output. What a look at this machine shows is only doubted: the program may come
 // with a package that is not there yet.
@@ -17,6 +21,9 @@ func (l *loader) checkPlugin(at string, p Plugin) {
 		l.doubt(at+".directory", "cannot use "+p.Directory+": "+reason(err), "make it, or name another one")
 	} else if !info.IsDir() {
 		l.doubt(at+".directory", p.Directory+" is no directory", "name one")
+	}
+	if p.StopTimeout > longestStop {
+		l.doubt(at+".stop_timeout", fmt.Sprintf("%s is more than a stop of the process leaves it: that takes at most 30s, of which other parts need some", FormatDuration(p.StopTimeout)), "write 25s or less; a reload gives it all of the time")
 	}
 	if len(p.Command) == 0 {
 		if !l.broken(at + ".command") {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
 	"os/user"
 	"strconv"
 	"sync/atomic"
@@ -147,6 +148,9 @@ func credential(c config.Plugin) (*plugin.Credential, error) {
 	cred := &plugin.Credential{UID: uint32(uid), GID: uint32(gid)}
 	if c.Group != config.Keep {
 		cred.GID = uint32(c.Group)
+	}
+	if int(cred.UID) == os.Geteuid() && int(cred.GID) == os.Getegid() {
+		return nil, nil // nothing to change, for which we may have no right
 	}
 	ids, err := who.GroupIds()
 	if err != nil { // of a user without a name

@@ -157,10 +157,13 @@ func (c *child) start(o *Options) error {
 	}
 	program, argv := o.limited(path, o.Command)
 	c.pid, _, err = syscall.StartProcess(program, argv, attr)
-	if err != nil {
-		return fmt.Errorf("start %s in %s: %w", path, o.Directory, err)
+	switch u := o.Credential; {
+	case err == nil:
+		return nil
+	case u != nil && errors.Is(err, unix.EPERM):
+		return fmt.Errorf("start %s in %s as user %d, group %d: %w: only root, or a service with CAP_SETUID and CAP_SETGID, can change the user", path, o.Directory, u.UID, u.GID, err)
 	}
-	return nil
+	return fmt.Errorf("start %s in %s: %w", path, o.Directory, err)
 }
 
 // lookUp finds a program as the child would: a path as it is, a name in its PATH.
