@@ -20,6 +20,22 @@ type verdict struct {
 	targets filter.Targets
 }
 
+// begun is what was decided of a record by its first piece.
+type begun struct {
+	verdict
+	rule  *Rule    // that the set of targets belongs to
+	names []string // of the targets
+}
+
+// under is the verdict with the targets as st's rule numbers them: rules may be exchanged within a record.
+func (b begun) under(st *fileState) verdict {
+	v := b.verdict
+	if b.rule != st.rule && v.fate == kept {
+		v.targets = st.bits(b.names)
+	}
+	return v
+}
+
 // part is a run of a chunk's records that have the same fate, or one record whose text is changed.
 type part struct {
 	verdict
@@ -51,8 +67,11 @@ func (k *cutter) do(s *Stage, c *record.Chunk, data []byte, st *fileState, chain
 			p.ends = 0
 		}
 		p.verdict = k.judge(chain, rec, c.Handle, c.Offset+uint64(off), &p)
-		if v, known := s.begun(c.Handle, comes); known {
-			p.verdict = v // the record's first piece decides
+		if b, known := s.begun(c.Handle, comes); known {
+			p.verdict = b.under(st) // the record's first piece decides
+			if p.fate == kept {
+				limits.charge(len(rec))
+			}
 		} else if p.fate == kept && !limits.take(len(rec)) {
 			p.fate = limited
 		}
@@ -60,7 +79,7 @@ func (k *cutter) do(s *Stage, c *record.Chunk, data []byte, st *fileState, chain
 			p.text = nil
 		}
 		if goesOn {
-			s.remember(c.Handle, p.verdict)
+			s.remember(c.Handle, begun{p.verdict, st.rule, st.targets(p.targets)})
 		} else if comes {
 			delete(s.long, c.Handle)
 		}
@@ -76,6 +95,9 @@ func (k *cutter) judge(chain *filter.Chain, rec []byte, handle, offset uint64, p
 		return verdict{fate: cut}
 	}
 	if v.Text != nil {
+		if k.texts == nil { // of a text that is empty there must be something, too
+			k.texts = make([]byte, 0, 64)
+		}
 		start := len(k.texts)
 		k.texts = append(k.texts, v.Text...)
 		p.text = k.texts[start:len(k.texts):len(k.texts)]
@@ -99,16 +121,16 @@ func (k *cutter) add(p part) {
 const maxLong = 1 << 16
 
 // begun returns what was decided of the record that a chunk goes on with.
-func (s *Stage) begun(handle uint64, comes bool) (v verdict, known bool) {
+func (s *Stage) begun(handle uint64, comes bool) (b begun, known bool) {
 	if comes {
-		v, known = s.long[handle]
+		b, known = s.long[handle]
 	}
-	return v, known
+	return b, known
 }
 
-func (s *Stage) remember(handle uint64, v verdict) {
+func (s *Stage) remember(handle uint64, b begun) {
 	if len(s.long) >= maxLong {
 		clear(s.long)
 	}
-	s.long[handle] = v
+	s.long[handle] = b
 }

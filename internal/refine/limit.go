@@ -122,14 +122,22 @@ func (b *buckets) take(n int) bool {
 			return false
 		}
 	}
+	b.charge(n)
+	for _, k := range b.list {
+		k.records--
+	}
+	return true
+}
+
+// charge counts n bytes that pass in any case: a record that goes on was decided about when it began. What is beyond
+// the allowance is a debt of those that follow.
+func (b *buckets) charge(n int) {
 	for _, k := range b.list {
 		k.bytes -= float64(n)
-		k.records--
 		k.limit.mu.Lock()
 		k.quota += int64(n)
 		k.limit.mu.Unlock()
 	}
-	return true
 }
 
 // Usage is how much of its quota somebody has used.

@@ -49,14 +49,14 @@ func TestRunsOfLines(t *testing.T) {
 			c.Records-- // a record of many lines, cut behind one
 		}
 		runs, single := stage(wordy(t, false), s), stage(wordy(t, true), s)
-		begun := verdict{fate: rapid.SampledFrom([]fate{kept, cut}).Draw(t, "begun"), targets: 1}
-		runs.long[c.Handle], single.long[c.Handle] = begun, begun
+		before := begun{verdict: verdict{fate: rapid.SampledFrom([]fate{kept, cut}).Draw(t, "begun")}, names: []string{"main"}}
+		runs.long[c.Handle], single.long[c.Handle] = before, before
 		got := runs.Refine([]record.Chunk{c})
 		if want := single.Refine([]record.Chunk{c}); !reflect.DeepEqual(got, want) {
 			t.Fatalf("in runs got\n%+v\nwant as one by one\n%+v", got, want)
 		}
-		if !reflect.DeepEqual(runs.long, single.long) {
-			t.Fatalf("in runs %v is remembered, want %v", runs.long, single.long)
+		if a, b := runs.long[c.Handle], single.long[c.Handle]; a.verdict != b.verdict || len(runs.long) != len(single.long) {
+			t.Fatalf("in runs %v is remembered, want %v", a, b)
 		}
 		check(t, s, &c, got)
 		c.Data = []byte(text)

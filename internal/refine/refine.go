@@ -6,6 +6,7 @@ package refine
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -46,7 +47,7 @@ type Stage struct {
 
 	held  *Table                      // by which files was filled
 	files map[*record.File]*fileState // by the pointer that a handle's chunks share
-	long  map[uint64]verdict          // by handle: what was decided of a record that goes on in the next chunk
+	long  map[uint64]begun            // by handle: what was decided of a record that goes on in the next chunk
 	buf   []byte
 	cut   cutter
 	out   []record.Chunk
@@ -72,7 +73,7 @@ func New(o Options, t *Table) *Stage {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Stage{o: o, files: map[*record.File]*fileState{}, long: map[uint64]verdict{}}
+	s := &Stage{o: o, files: map[*record.File]*fileState{}, long: map[uint64]begun{}}
 	s.table.Store(t)
 	return s
 }
@@ -141,7 +142,8 @@ func lossOf(err error) record.Reason {
 	return record.Damaged
 }
 
-// payload returns the bytes of a chunk, until the next call.
+// payload returns the bytes of a chunk, until the next call. What it reads has the checksum of its capture: what filters
+// leave of it gets another one.
 func (s *Stage) payload(c *record.Chunk) ([]byte, error) {
 	if c.Data != nil {
 		return c.Data, nil
@@ -156,6 +158,9 @@ func (s *Stage) payload(c *record.Chunk) ([]byte, error) {
 			return nil, err
 		}
 		off += int(e.Len)
+	}
+	if sum := record.CRC(p); sum != c.CRC {
+		return nil, fmt.Errorf("read payload: got checksum %08x, want %08x: %w", sum, c.CRC, record.ErrCorrupt)
 	}
 	return p, nil
 }
@@ -204,6 +209,17 @@ func (st *fileState) chainFor(c *record.Chunk) *filter.Chain {
 		st.chain, st.last = st.rule.Filter.For(c.Writer, st.file, c.Source.Host), c.Writer
 	}
 	return st.chain
+}
+
+// bits returns the set of those names that the rule knows, its own if it knows none.
+func (st *fileState) bits(names []string) (t filter.Targets) {
+	for _, n := range names {
+		t |= bitOf(st.rule.Filter, n)
+	}
+	if t == 0 {
+		return st.rule.Filter.Own()
+	}
+	return t
 }
 
 // targets returns the names of a set, always the same slice for the same set.

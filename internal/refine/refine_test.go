@@ -208,7 +208,7 @@ func payloadOf(t *rapid.T, s spool, c *record.Chunk, covered map[uint64][]bool) 
 
 func TestMarksKeepTheirTimes(t *testing.T) {
 	s := spool{1: []byte("headone\nDtwo\nthree\n")}
-	c := record.Chunk{Source: source, File: &record.File{Path: "p"}, Writer: writer, Len: 15, Records: 3, Time: 1e9, Clock: record.Written,
+	c := record.Chunk{Source: source, File: &record.File{Path: "p"}, Writer: writer, Len: 15, Records: 3, CRC: record.CRC([]byte("one\nDtwo\nthree\n")), Time: 1e9, Clock: record.Written,
 		Marks: []record.Mark{{Len: 4, Delta: 0}, {Len: 5, Delta: 10}, {Len: 6, Delta: 20}}, Extents: []record.Extent{{Spool: 1, Off: 4, Len: 15}}}
 	out := stage(ruleOf(t), s).Refine([]record.Chunk{c})
 	want := []record.Mark{{Len: 4, Delta: 0}, {Len: 6, Delta: 20}}

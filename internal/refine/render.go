@@ -36,6 +36,9 @@ func (v *View) Of(c *record.Chunk) *record.Chunk {
 	v.k.parts, v.k.texts = v.k.parts[:0], v.k.texts[:0]
 	v.k.each(c, chain, true, func(rec []byte, off int, at int64) {
 		p := part{from: off, to: off + len(rec), at: at, ends: 1}
+		if p.to == len(c.Data) && c.Flags&record.Continued != 0 {
+			p.ends = 0
+		}
 		p.verdict = v.k.judge(chain, rec, c.Handle, c.Offset+uint64(off), &p)
 		v.take(p, me)
 	}, func(from, to int) { v.take(same(chain.Default(), c.Data, from, to), me) })
