@@ -19,8 +19,9 @@ type destination interface {
 type destinations struct {
 	failed chan error // the first one that ends by itself with an error
 
-	mu      sync.Mutex // guards members
+	mu      sync.Mutex // guards members and closed
 	members map[string]member
+	closed  bool // nothing is started any more
 }
 
 // member is a destination that runs, as the one part of stages of its own.
@@ -33,12 +34,15 @@ func newDestinations() *destinations {
 	return &destinations{failed: make(chan error, 1), members: map[string]member{}}
 }
 
-// start runs d under a name that is free.
+// start runs d under a name that is free. After the end of all it does nothing: nobody would wait for d.
 func (s *destinations) start(name string, d destination) {
 	m := member{d, &stages{failed: s.failed}}
-	m.parts.start(name, d.run)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.closed {
+		return
+	}
+	m.parts.start(name, d.run)
 	s.members[name] = m
 }
 
@@ -86,7 +90,7 @@ func (s *destinations) Run(ctx context.Context) error {
 func (s *destinations) close() error {
 	s.mu.Lock()
 	all := s.members
-	s.members = map[string]member{}
+	s.members, s.closed = map[string]member{}, true
 	s.mu.Unlock()
 	return stopAll(slices.Collect(maps.Values(all)))
 }

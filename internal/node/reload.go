@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"ftfuse/internal/config"
 	"ftfuse/internal/control"
 	"ftfuse/internal/notice"
+	"ftfuse/internal/queue"
 	"ftfuse/internal/systemd"
 )
 
@@ -39,12 +41,13 @@ func (s *sender) reload(context.Context) (control.Reload, error) {
 	if err != nil {
 		return control.Reload{}, refusal(err)
 	}
+	forget := newCursors(s.queue)
 	change, err := s.prepare(before.cfg, cfg)
 	if err != nil {
-		return control.Reload{}, refusal(err)
+		return control.Reload{}, refusal(errors.Join(err, forget()))
 	}
+	s.refine.Swap(next.table) // before mounts decide by it: no file may come here of which the table does not know
 	s.ruling.Store(next)
-	s.refine.Swap(next.table)
 	answer.Changed = append(changedRules(before.cfg.Rules, cfg.Rules, func(r config.Rule) string { return r.Name },
 		!reflect.DeepEqual(before.cfg.Patterns, cfg.Patterns)), change.names()...)
 	if err := change.apply(s.destinations); err != nil {
@@ -78,6 +81,20 @@ func (s *sender) keepFixed(cfg, old *config.Sender) []string {
 		{"control", &cfg.Control, &old.Control}, {"log", &cfg.Log, &old.Log}, {"metrics", &cfg.Metrics, &old.Metrics},
 		{"mounts", &cfg.Mounts, &old.Mounts}, {"queue", &cfg.Queue, &old.Queue},
 	})
+}
+
+// newCursors returns what removes the cursors that q has got since: a reload that is refused leaves none behind, which
+// nobody would read.
+func newCursors(q *queue.Queue) (forget func() error) {
+	had := q.Cursors()
+	return func() (err error) {
+		for _, name := range q.Cursors() {
+			if !slices.Contains(had, name) {
+				err = errors.Join(err, q.RemoveCursor(name))
+			}
+		}
+		return err
+	}
 }
 
 // change is what a reload does to destinations.

@@ -4,7 +4,9 @@ package queue
 import (
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -82,6 +84,34 @@ func (q *Queue) Mark(s record.Stream) record.Durable {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.marks[s]
+}
+
+// Cursors returns the names of the cursors, in order.
+func (q *Queue) Cursors() []string {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.cursorNames()
+}
+
+// Marks returns how far every relayed stream has been appended that the queue knows.
+func (q *Queue) Marks() []record.Durable {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return slices.Collect(maps.Values(q.marks))
+}
+
+// Adopt lets relayed streams begin behind marks, where the queue knows less of them: who relays does not give it what
+// lies before. It holds until the queue is closed and, once something of the stream is appended, for good.
+func (q *Queue) Adopt(marks []record.Durable) {
+	q.writing.Lock() // no entry may be in the making
+	defer q.writing.Unlock()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, m := range marks {
+		if m.Seq > q.marks[m.Stream].Seq {
+			q.marks[m.Stream] = m
+		}
+	}
 }
 
 // newest returns the segment that is written.
