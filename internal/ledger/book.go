@@ -19,6 +19,7 @@ const (
 	kindIntent   = 'i'
 	kindMove     = 'r'
 	kindClosed   = 'c'
+	kindRoll     = 'o'
 )
 
 // Book is one output's part of the ledger. Methods that take sync make the entry survive power loss before they
@@ -194,6 +195,8 @@ func checkEntry(key, value []byte) (err error) {
 		_, err = decodeMove(value)
 	case kindClosed:
 		_, err = decodeClosed(value)
+	case kindRoll:
+		_, err = decodeRoll(value)
 	default:
 		err = fmt.Errorf("ledger key of kind %q: %w", key[0], errValue)
 	}

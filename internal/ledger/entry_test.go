@@ -50,5 +50,9 @@ func checkAll(t testing.TB, v []byte) (kinds int) {
 		again, err := decodeClosed(encodeClosed(&c))
 		same("closed file", c, again, err)
 	}
+	if in, err := decodeRoll(v); err == nil {
+		again, err := decodeRoll(encodeRoll(in))
+		same("roll", in, again, err)
+	}
 	return kinds
 }

@@ -7,6 +7,7 @@
 //	i NAME                                  intent: the append that is under way, at most one for an output
 //	r NAME                                  move: the renaming that is under way, at most one for an output
 //	c NAME path NUL name                    closed: a rotated file that compression and retention look after
+//	o NAME                                  roll: whether the output is one of the receiver's now, or was
 //
 // Values begin with a version byte (1) and are strict: a value that does not decode is dropped and reported as
 // damage. What a ledger loses makes the next delivery at-least-once instead of exactly-once; it never loses data.

@@ -15,7 +15,10 @@ import (
 	"ftfuse/internal/record"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// mpoolDrain ends by itself one second after its database was closed.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/syndtr/goleveldb/leveldb.(*DB).mpoolDrain"))
+}
 
 // Parts end in reverse order of their start, one after the other, and all errors come out.
 func TestStagesStopInReverse(t *testing.T) {

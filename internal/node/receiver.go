@@ -120,6 +120,14 @@ func (r *receiver) open() (plugins map[string]destination, err error) {
 func (r *receiver) openOutputs(cfg *config.Receiver) (plugins map[string]destination, err error) {
 	plugins = map[string]destination{}
 	err = r.outputs.exchange(func(list []namedSink) ([]namedSink, error) {
+		if hasPlugins(cfg.Outputs) {
+			if err := r.wantIntake(); err != nil {
+				return list, err
+			}
+		}
+		if err := r.enrol(cfg); err != nil {
+			return list, err
+		}
 		for _, c := range cfg.Outputs {
 			if c.Type == "plugin" {
 				continue
@@ -130,13 +138,10 @@ func (r *receiver) openOutputs(cfg *config.Receiver) (plugins map[string]destina
 			}
 			list = append(list, namedSink{c.Name, o})
 		}
-		if !hasPlugins(cfg.Outputs) {
-			return list, nil
+		if hasPlugins(cfg.Outputs) {
+			list = append(list, namedSink{"", r.intake})
 		}
-		if err := r.wantIntake(); err != nil {
-			return list, err
-		}
-		return append(list, namedSink{"", r.intake}), nil
+		return list, r.retire(cfg)
 	})
 	for _, c := range cfg.Outputs {
 		if c.Type != "plugin" || err != nil {
@@ -172,7 +177,10 @@ func (r *receiver) wantIntake() error {
 		}
 		return 0
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	return r.adopt()
 }
 
 // newPlugin makes a plug-in, which takes what waits at its cursor.
@@ -216,6 +224,9 @@ func (r *receiver) close() error {
 		err = errors.Join(err, l.Close())
 	}
 	err = errors.Join(err, r.process.Inherited.close(), r.outputs.close())
+	if r.intake != nil { // it is not among the outputs when a reload or the start failed
+		err = errors.Join(err, r.intake.Close())
+	}
 	if r.ledger != nil {
 		err = errors.Join(err, r.ledger.Close())
 	}

@@ -33,15 +33,13 @@ func (r *receiver) reload(context.Context) (control.Reload, error) {
 	if err != nil {
 		return control.Reload{}, refusal(err)
 	}
-	plugins, err := r.preparePlugins(cfg)
+	plugins, forget, err := r.preparePlugins(cfg)
 	if err != nil {
-		return control.Reload{}, refusal(err)
+		return control.Reload{}, refusal(errors.Join(err, forget()))
 	}
-	r.ruling.Store(next)
-	changed, err := r.exchange(before.cfg, cfg)
+	changed, err := r.exchange(before, next)
 	if err != nil {
-		r.ruling.Store(before)
-		return control.Reload{}, refusal(err)
+		return control.Reload{}, refusal(errors.Join(err, forget()))
 	}
 	answer.Changed = append(changedRules(before.cfg.Rules, cfg.Rules, func(c config.ReceiverRule) string { return c.Name },
 		!reflect.DeepEqual(before.cfg.Patterns, cfg.Patterns)), changed...)
@@ -75,30 +73,26 @@ func (r *receiver) keepFixed(cfg, old *config.Receiver) []string {
 	})
 }
 
-// preparePlugins makes all plug-ins, and their queue if it is not there yet, before anything is changed.
-func (r *receiver) preparePlugins(cfg *config.Receiver) (map[string]destination, error) {
-	made := map[string]destination{}
+// preparePlugins makes all plug-ins, and their queue if it is not there yet, before anything is changed. forget takes back
+// what it has begun for them, when they are not to run.
+func (r *receiver) preparePlugins(cfg *config.Receiver) (made map[string]destination, forget func() error, err error) {
+	made, forget = map[string]destination{}, func() error { return nil }
 	if !hasPlugins(cfg.Outputs) {
-		return made, nil
+		return made, forget, nil
 	}
-	if r.intake == nil {
-		if err := r.wantIntake(); err != nil {
-			return nil, err
-		}
-		queued := namedSink{"", r.intake}
-		_ = r.outputs.exchange(func(list []namedSink) ([]namedSink, error) { return append(list, queued), nil }) // f does not fail
-		r.fed.start("", housekeeping{queued})
+	if err := r.wantIntake(); err != nil {
+		return nil, forget, err
 	}
+	forget = newCursors(r.intake.Queue)
 	for _, c := range cfg.Outputs {
 		if c.Type != "plugin" {
 			continue
 		}
-		var err error
 		if made[c.Name], err = r.newPlugin(c); err != nil {
-			return nil, fmt.Errorf("output %s: %w", c.Name, err)
+			return nil, forget, fmt.Errorf("output %s: %w", c.Name, err)
 		}
 	}
-	return made, nil
+	return made, forget, nil
 }
 
 // replacePlugins ends the plug-ins that run and begins those that are made.
@@ -122,10 +116,17 @@ func (r *receiver) replacePlugins(old *config.Receiver, made map[string]destinat
 	return said, err
 }
 
-// exchange closes outputs that differ or are gone, and opens what is new. When one cannot be opened the old ones come back.
-func (r *receiver) exchange(old, cfg *config.Receiver) (said []string, err error) {
+// exchange closes outputs that differ or are gone, and opens what is new, and puts the rules in force: nothing is put to the
+// old outputs by new rules, or there would be records for an output that is not there yet. When an output cannot be opened
+// the old ones come back.
+func (r *receiver) exchange(before, next *received) (said []string, err error) {
+	old, cfg := before.cfg, next.cfg
 	was, want := files(old), files(cfg)
 	err = r.outputs.exchange(func(list []namedSink) ([]namedSink, error) {
+		if err := r.enrol(cfg); err != nil {
+			return list, errors.Join(err, r.retire(old))
+		}
+		r.ruling.Store(next)
 		kept := map[string]sink{}
 		for _, o := range list {
 			if o.name == "" || reflect.DeepEqual(was[o.name], want[o.name]) {
@@ -142,10 +143,14 @@ func (r *receiver) exchange(old, cfg *config.Receiver) (said []string, err error
 		now, more, err := r.reopen(cfg, kept)
 		if err == nil {
 			said = append(said, more...)
+			if err := r.retire(cfg); err != nil { // they count as taking part until the next reload
+				r.log.Warn("outputs that are gone cannot be noted in the ledger", "error", err)
+			}
 			return now, nil
 		}
+		r.ruling.Store(before)
 		back, _, again := r.reopen(old, kept)
-		return back, errors.Join(err, again)
+		return back, errors.Join(err, again, r.retire(old))
 	})
 	return said, err
 }
@@ -181,8 +186,11 @@ func (r *receiver) reopen(cfg *config.Receiver, kept map[string]sink) (list []na
 			list = append(list, namedSink{c.Name, o})
 		}
 	}
-	if q := kept[""]; q != nil {
-		list = append(list, namedSink{"", q})
+	if kept[""] != nil || r.intake != nil && hasPlugins(cfg.Outputs) {
+		q := namedSink{"", r.intake}
+		if list = append(list, q); r.fed.get("") == nil {
+			r.fed.start("", housekeeping{q})
+		}
 	}
 	return list, said, err
 }
