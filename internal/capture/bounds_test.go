@@ -176,6 +176,15 @@ func TestRefusedChunkBecomesGap(t *testing.T) {
 	r.Release([]record.Extent{sink.chunks[0].Extents[0], sink.chunks[len(sink.chunks)-1].Extents[0]})
 }
 
+// What filters took out of a chunk that is refused is part of the gap, in bytes and in records.
+func TestRefusedChunkOfFiltersIsCountedWhole(t *testing.T) {
+	c := &Capture{o: Options{Logger: slog.New(slog.DiscardHandler)}}
+	ch := record.Chunk{Len: 4, Records: 1, Span: 10, Cut: record.Cut{Bytes: 6, Records: 2}, Spent: []record.Extent{{Spool: 1, Len: 6}}, Extents: []record.Extent{{Spool: 1, Off: 6, Len: 4}}}
+	if !c.refuse(&ch, record.ErrRefused) || ch.Gap == nil || ch.Gap.Bytes != 10 || ch.Gap.Records != 3 || len(ch.Spent) != 2 || ch.Len != 0 {
+		t.Fatalf("got %+v, want a gap of 10 bytes and 3 records, with both extents given back when it is queued", ch)
+	}
+}
+
 // While the queue takes nothing, what is dropped is added up, not collected.
 func TestDropsAreAddedUp(t *testing.T) {
 	c, err := New(Options{Dir: t.TempDir(), Source: &record.Source{}})

@@ -86,7 +86,7 @@ func (c *Capture) refuse(ch *record.Chunk, why error) bool {
 	if ch.Gap == nil {
 		c.o.Logger.Error("queue refuses data for good; it is dropped and counted", notice.DataRefused, "handle", ch.Handle, "bytes", ch.Len, "error", why)
 		*ch = record.Chunk{Spent: append(ch.Spent[:len(ch.Spent):len(ch.Spent)], ch.Extents...), Source: ch.Source, File: ch.File, Handle: ch.Handle, Offset: ch.Offset, Time: ch.Time,
-			Targets: ch.Targets, Gap: &record.Gap{Reason: record.Refused, Bytes: uint64(ch.Input()), Records: uint64(ch.Records)}}
+			Targets: ch.Targets, Gap: &record.Gap{Reason: record.Refused, Bytes: uint64(ch.Input()), Records: uint64(ch.Records) + uint64(ch.Cut.Records)}}
 		return true
 	}
 	if ch.File == nil && ch.Writer == nil {

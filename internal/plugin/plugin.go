@@ -48,7 +48,7 @@ func New(o Options) (*Plugin, error) {
 	if err != nil {
 		return nil, fmt.Errorf("plug-in %q: %w", o.Name, err)
 	}
-	p := &Plugin{o: o, log: o.Logger.With("output", o.Name), pulse: o.Pulses.Join("plug-in " + o.Name)}
+	p := &Plugin{o: o, log: o.Logger.With("output", o.Name)}
 	p.voice = newVoice(&p.o, &p.stats)
 	if o.Stdout == File {
 		p.file = &outFile{name: o.StdoutFile}
@@ -61,6 +61,7 @@ func New(o Options) (*Plugin, error) {
 // Options.StopTimeout to finish, then it is told by SIGTERM and a second later killed. It is called once. It returns nil after
 // ctx has ended, or the error with which the backlog ended.
 func (p *Plugin) Run(ctx context.Context) error {
+	p.pulse = p.o.Pulses.Join("plug-in " + p.o.Name) // not in New: what a refused reload has made is never run
 	defer p.o.Pulses.Leave(p.pulse)
 	defer p.stats.state.Store(int32(Stopped))
 	defer p.voice.close()
