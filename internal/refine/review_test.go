@@ -103,3 +103,51 @@ func TestViewCountsRecords(t *testing.T) {
 		t.Fatalf("got %+v, want 2 records in 3 lines", seen)
 	}
 }
+
+// Rules are exchanged while data passes: whatever the moment, all of it is covered, by one set of rules for a call.
+func TestSwapWhileDataPasses(t *testing.T) {
+	var tables []*Table
+	for _, name := range []string{"one", "two", "three"} {
+		rule := &Rule{Name: name, Targets: []string{name}, Filter: setOf(t, []string{name}, filter.Filter{Action: "deny", Contains: "not " + name}),
+			Limits: []*Limit{{Per: PerUID, Records: 1000}}}
+		tables = append(tables, one(rule))
+	}
+	s := New(Options{}, tables[0])
+	stop, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			default:
+				s.Swap(tables[i%len(tables)])
+			}
+		}
+	}()
+	defer func() {
+		close(stop)
+		<-done
+	}()
+	file := &record.File{Path: "p"}
+	for i := range 2000 {
+		a, b := inline(file, "not one\nnot two\nnot three\nall\n"), inline(file, "all\n")
+		a.Handle, b.Handle, b.Offset = uint64(i), uint64(i), uint64(len(a.Data))
+		end := uint64(0)
+		for j, c := range s.Refine([]record.Chunk{a, b}) {
+			if c.Offset != end || c.File.Rule != tables[0].Fallback.Name && c.File.Rule != tables[1].Fallback.Name && c.File.Rule != tables[2].Fallback.Name {
+				t.Fatalf("call %d, chunk %d: at %d by rule %q, want %d", i, j, c.Offset, c.File.Rule, end)
+			}
+			if c.Gap == nil && (len(c.Targets) != 1 || c.Targets[0] != c.File.Rule) {
+				t.Fatalf("call %d, chunk %d: for %q by rule %q", i, j, c.Targets, c.File.Rule)
+			}
+			end += uint64(c.Input())
+			if c.Gap != nil {
+				end += c.Gap.Bytes
+			}
+		}
+		if want := uint64(len(a.Data) + len(b.Data)); end != want {
+			t.Fatalf("call %d: covered up to %d, want %d", i, end, want)
+		}
+	}
+}
