@@ -17,7 +17,8 @@ func newReceiver(t *terminal) *cobra.Command {
 		Use:   "receiver [--config FILE]",
 		Short: "accept what senders deliver and write it to files",
 		Long: `Run a receiver: listen for senders, and append what they deliver to files, each
-line once. HUP makes it open its files anew, for a logrotate of its own.
+line once. HUP has it read its configuration again, as ftfuse reload does, and
+open its files anew, for a logrotate of its own.
 
 TERM and INT stop it in order within ` + stopLimit.String() + `; a second one stops it at once.
 Senders keep what has not been acknowledged.`,

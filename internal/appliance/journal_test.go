@@ -74,28 +74,25 @@ func (e entry) text() string {
 	return string(b)
 }
 
-// TestRefusedConfiguration starts a receiver whose configuration has a mistake: once, as a restart would not mend it, and
-// the journal says what it is and what to do.
-func TestRefusedConfiguration(t *testing.T) {
-	each(t, func(t *testing.T, release string) {
-		m := boot(t, release, "receiver")
-		m.install(older)
-		m.put("/etc/ftfuse/receiver.d/bad.yaml", "listn: []\n", 0o644)
-		m.refuse(1, "systemctl start ftfuse-receiver.service")
-		list := m.journal("FTFUSE_NOTICE=config_refused")
-		if len(list) != 1 {
-			t.Fatalf("got %d messages, want one: %s", len(list), m.said("ftfuse-receiver.service"))
-		}
-		e := list[0]
-		if !strings.Contains(e.text(), "bad.yaml:1: listn: unknown key") || e["PRIORITY"] != "3" || e["FTFUSE_HINT"] != "did you mean listen?" || e["_SYSTEMD_UNIT"] != "ftfuse-receiver.service" {
-			t.Errorf("got %v", e)
-		}
-		if said := m.run("journalctl -x --no-hostname FTFUSE_NOTICE=config_refused"); !strings.Contains(said, "Subject: The configuration has mistakes") ||
-			!strings.Contains(said, "has not started: ") || !strings.Contains(said, "listn: unknown key") {
-			t.Errorf("journalctl -x says %s", said)
-		}
-		m.run("rm /etc/ftfuse/receiver.d/bad.yaml; systemctl start ftfuse-receiver.service")
-		m.until("its status", "systemctl show -P StatusText ftfuse-receiver.service | grep '^0 senders connected; '")
-		m.poweroff()
-	})
+// refuseStart starts a receiver whose configuration has a mistake: once, as a restart would not mend it, and the journal
+// says what it is and what to do.
+func (m *machine) refuseStart() {
+	t := m.t
+	t.Helper()
+	m.put("/etc/ftfuse/receiver.d/bad.yaml", "listn: []\n", 0o644)
+	m.refuse(1, "systemctl start ftfuse-receiver.service")
+	list := m.journal("FTFUSE_NOTICE=config_refused")
+	if len(list) != 1 {
+		t.Fatalf("got %d messages, want one: %s", len(list), m.said("ftfuse-receiver.service"))
+	}
+	e := list[0]
+	if !strings.Contains(e.text(), "bad.yaml:1: listn: unknown key") || e["PRIORITY"] != "3" || e["FTFUSE_HINT"] != "did you mean listen?" || e["_SYSTEMD_UNIT"] != "ftfuse-receiver.service" {
+		t.Errorf("got %v", e)
+	}
+	if said := m.run("journalctl -x --no-hostname FTFUSE_NOTICE=config_refused"); !strings.Contains(said, "Subject: The configuration has mistakes") ||
+		!strings.Contains(said, "has not started: ") || !strings.Contains(said, "listn: unknown key") {
+		t.Errorf("journalctl -x says %s", said)
+	}
+	m.run("rm /etc/ftfuse/receiver.d/bad.yaml; systemctl start ftfuse-receiver.service")
+	m.until("its status", "systemctl show -P StatusText ftfuse-receiver.service | grep '^0 senders connected; '")
 }

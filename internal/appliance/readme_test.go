@@ -5,12 +5,12 @@ import (
 	"testing"
 )
 
-// blocks returns the indented blocks of a chapter of README.md, without the indentation.
-func blocks(t *testing.T, chapter string) []string {
+// blocks returns the indented blocks of a chapter of a document of this tree, without the indentation.
+func blocks(t *testing.T, document, chapter string) []string {
 	t.Helper()
-	_, text, found := strings.Cut(readFile(t, "../../README.md"), "\n## "+chapter+"\n")
+	_, text, found := strings.Cut(readFile(t, "../../"+document), "\n## "+chapter+"\n")
 	if !found {
-		t.Fatalf("README.md has no chapter %q", chapter)
+		t.Fatalf("%s has no chapter %q", document, chapter)
 	}
 	text, _, _ = strings.Cut(text, "\n## ")
 	var all []string
@@ -32,7 +32,7 @@ func blocks(t *testing.T, chapter string) []string {
 // TestQuickStart types what README.md says, on fresh machines.
 func TestQuickStart(t *testing.T) {
 	each(t, func(t *testing.T, release string) {
-		list := blocks(t, "Two hosts")
+		list := blocks(t, "README.md", "Two hosts")
 		if len(list) != 4 {
 			t.Fatalf("got %d blocks %q, want the receiver's commands, the sender's installation, its configuration, its commands", len(list), list)
 		}

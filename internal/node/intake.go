@@ -27,10 +27,7 @@ func (r *receiver) openIntake(bound func(name string) int64) (*intake, error) {
 	if err != nil {
 		return nil, err
 	}
-	me, err := thisMachine(id, "")
-	if err != nil {
-		return nil, err
-	}
+	me := &record.Source{Stream: record.Stream{Sender: id}} // nothing in it is this machine's own
 	q, past, err := queue.Open(queue.Options{
 		Dir: filepath.Join(r.cfg.StateDir, "queue"), Source: me, Logger: r.log.With("part", "queue"), Pulses: &r.pulses,
 		Bound: func(name string) int64 {

@@ -51,6 +51,7 @@ var notices = map[string]slog.Attr{
 	control.QueueFull:         notice.QueueFull,
 	control.Dropping:          notice.DataDropped,
 	control.OutputFailing:     notice.OutputFailing,
+	control.PluginEnding:      notice.PluginEnded,
 }
 
 // sayTurns says once what is wrong now, and what was and is no more.

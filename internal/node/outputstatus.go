@@ -49,8 +49,8 @@ func (r *receiver) outputStatus() (all []control.OutputStatus) {
 		open[o.name] = o.sink
 	}
 	var q queue.Stats
-	if r.intake != nil {
-		q = r.intake.Queue.Stats()
+	if in := r.intake.Load(); in != nil {
+		q = in.Queue.Stats()
 	}
 	for _, c := range r.ruling.Load().cfg.Outputs {
 		if d, ok := r.fed.get(c.Name).(*fed); ok {

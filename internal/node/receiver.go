@@ -35,7 +35,7 @@ type receiver struct {
 	load      Load[config.Receiver]
 	ruling    atomic.Pointer[received]
 	outputs   sinks
-	intake    *intake // nil: there has been no plug-in
+	intake    atomic.Pointer[intake] // nil: there has been no plug-in; set once
 	ingest    *ingest.Server
 	fed       *destinations // outputs at work, by name
 	reloading sync.Mutex    // one reload at a time
@@ -139,7 +139,7 @@ func (r *receiver) openOutputs(cfg *config.Receiver) (plugins map[string]destina
 			list = append(list, namedSink{c.Name, o})
 		}
 		if hasPlugins(cfg.Outputs) {
-			list = append(list, namedSink{"", r.intake})
+			list = append(list, namedSink{"", r.intake.Load()})
 		}
 		return list, r.retire(cfg)
 	})
@@ -165,11 +165,10 @@ func (r *receiver) openSink(c config.Output) (sink, error) {
 
 // wantIntake opens the queue of plug-ins if it is not open yet.
 func (r *receiver) wantIntake() error {
-	if r.intake != nil {
+	if r.intake.Load() != nil {
 		return nil
 	}
-	var err error
-	r.intake, err = r.openIntake(func(name string) int64 {
+	opened, err := r.openIntake(func(name string) int64 {
 		for _, o := range r.ruling.Load().cfg.Outputs {
 			if o.Name == name {
 				return int64(o.Plugin.Backlog)
@@ -180,12 +179,13 @@ func (r *receiver) wantIntake() error {
 	if err != nil {
 		return err
 	}
+	r.intake.Store(opened)
 	return r.adopt()
 }
 
 // newPlugin makes a plug-in, which takes what waits at its cursor.
 func (r *receiver) newPlugin(c config.Output) (destination, error) {
-	cur, err := r.intake.Cursor(c.Name)
+	cur, err := r.intake.Load().Cursor(c.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -224,8 +224,8 @@ func (r *receiver) close() error {
 		err = errors.Join(err, l.Close())
 	}
 	err = errors.Join(err, r.process.Inherited.close(), r.outputs.close())
-	if r.intake != nil { // it is not among the outputs when a reload or the start failed
-		err = errors.Join(err, r.intake.Close())
+	if r.intake.Load() != nil { // it is not among the outputs when a reload or the start failed
+		err = errors.Join(err, r.intake.Load().Close())
 	}
 	if r.ledger != nil {
 		err = errors.Join(err, r.ledger.Close())

@@ -83,7 +83,7 @@ func (r *receiver) preparePlugins(cfg *config.Receiver) (made map[string]destina
 	if err := r.wantIntake(); err != nil {
 		return nil, forget, err
 	}
-	forget = newCursors(r.intake.Queue)
+	forget = newCursors(r.intake.Load().Queue)
 	for _, c := range cfg.Outputs {
 		if c.Type != "plugin" {
 			continue
@@ -186,8 +186,8 @@ func (r *receiver) reopen(cfg *config.Receiver, kept map[string]sink) (list []na
 			list = append(list, namedSink{c.Name, o})
 		}
 	}
-	if kept[""] != nil || r.intake != nil && hasPlugins(cfg.Outputs) {
-		q := namedSink{"", r.intake}
+	if kept[""] != nil || r.intake.Load() != nil && hasPlugins(cfg.Outputs) {
+		q := namedSink{"", r.intake.Load()}
 		if list = append(list, q); r.fed.get("") == nil {
 			r.fed.start("", housekeeping{q})
 		}

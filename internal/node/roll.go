@@ -32,7 +32,7 @@ func (r *receiver) enrol(cfg *config.Receiver) error {
 	if err != nil {
 		return err
 	}
-	if r.intake == nil { // nobody knows how far it is
+	if r.intake.Load() == nil { // nobody knows how far it is
 		in = slices.DeleteFunc(in, func(name string) bool { return name == "" })
 	}
 	var fresh []string
@@ -78,7 +78,7 @@ func (r *receiver) retire(cfg *config.Receiver) error {
 // part is the book's, and for the queue what it holds where the book does not know it.
 func (r *receiver) part(name string) (ledger.Part, error) {
 	p, err := r.ledger.Book(name).Part()
-	if p == ledger.New && name == "" && r.intake != nil && len(r.intake.Marks()) > 0 {
+	if p == ledger.New && name == "" && r.intake.Load() != nil && len(r.intake.Load().Marks()) > 0 {
 		p = ledger.In
 	}
 	return p, err
@@ -87,8 +87,8 @@ func (r *receiver) part(name string) (ledger.Part, error) {
 // markOf returns how far an output holds a stream, by what is on disk.
 func (r *receiver) markOf(name string, s record.Stream) (record.Durable, error) {
 	m, err := r.ledger.Book(name).Mark(s)
-	if name == "" && r.intake != nil {
-		if q := r.intake.Mark(s); q.Seq > m.Seq {
+	if name == "" && r.intake.Load() != nil {
+		if q := r.intake.Load().Mark(s); q.Seq > m.Seq {
 			m = q
 		}
 	}
@@ -107,8 +107,8 @@ func (r *receiver) lowest(names []string) (marks []record.Durable, err error) {
 	if err := r.ledger.Book(names[0]).Marks(add); err != nil {
 		return nil, err
 	}
-	if names[0] == "" && r.intake != nil {
-		for _, m := range r.intake.Marks() {
+	if names[0] == "" && r.intake.Load() != nil {
+		for _, m := range r.intake.Load().Marks() {
 			add(m)
 		}
 	}
@@ -145,8 +145,8 @@ func (r *receiver) enter(name string, marks []record.Durable) error {
 	if err := r.ledger.Book(name).Enrol(more); err != nil {
 		return err
 	}
-	if name == "" && r.intake != nil {
-		r.intake.Adopt(more)
+	if name == "" && r.intake.Load() != nil {
+		r.intake.Load().Adopt(more)
 	}
 	return nil
 }
@@ -158,6 +158,6 @@ func (r *receiver) adopt() error {
 		marks = append(marks, m)
 		return true
 	})
-	r.intake.Adopt(marks)
+	r.intake.Load().Adopt(marks)
 	return err
 }
