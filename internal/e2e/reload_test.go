@@ -59,6 +59,7 @@ func TestReloadsUnderLoad(t *testing.T) {
   - {name: both, match: ["open0.log"], targets: [main, copy]}`
 		}
 		s.recvX = s.outputsOfBoth(i)
+		s.mainX = []string{"", ", window: 1MiB", ", compression: zstd, window: 2MiB"}[rnd.Intn(3)] // a change is a new connection
 		if rnd.Intn(2) == 0 {
 			s.hup("sender")
 		} else {
@@ -83,6 +84,44 @@ func TestReloadsUnderLoad(t *testing.T) {
 		if w.file == "open0.log" {
 			w.lossy = true // it got what was written while it was there
 			w.check(t, inOrder(t, s.dir+"/copy", w.file))
+		}
+	}
+}
+
+// The sender and the receiver are told to reload, and killed before or after they have: what is in force then is the file, and
+// nothing is lost or comes twice.
+func TestReloadsAndKills(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	rnd := random(t)
+	m := s.manage()
+	s.senderX = "outputs:\n" + s.copies("copy")
+	s.startReceiver()
+	m.start()
+	m.mount()
+	l := s.loads(300*time.Microsecond, false)
+	for i := range soak(30) {
+		s.rulesX, s.recvX = harmless[i%len(harmless)], s.outputsOfBoth(i)
+		s.mainX = []string{"", ", window: 1MiB"}[rnd.Intn(2)]
+		s.write("sender.yaml", s.senderConfig())
+		s.write("receiver.yaml", s.receiverConfig())
+		s.sender.cmd.Process.Signal(syscall.SIGHUP)
+		s.receiver.cmd.Process.Signal(syscall.SIGHUP)
+		time.Sleep(time.Duration(rnd.Intn(40)) * time.Millisecond)
+		if rnd.Intn(3) > 0 {
+			s.sender.kill()
+			m.start()
+		}
+		if rnd.Intn(3) > 0 {
+			s.receiver.kill()
+			s.startReceiver()
+		}
+	}
+	s.ended(l)
+	s.settled(l)
+	for _, f := range s.status("sender").Sender.Flows {
+		if !f.Balanced() || f.Dropped.Total() != (control.Count{}) {
+			t.Errorf("counters do not agree, or something was dropped: %+v", f)
 		}
 	}
 }

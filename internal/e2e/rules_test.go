@@ -230,3 +230,50 @@ func TestFiltersWhileSenderIsAway(t *testing.T) {
 		t.Error("filters leave a gap: want none, what they take is not missing")
 	}
 }
+
+// One line in three passes. Which ones is decided by their place, so after a crash the same ones pass again: every
+// destination gets the same lines, once, and as many as the counters say.
+func TestSampleUnderKills(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	rnd := random(t)
+	s.senderX = "outputs:\n" + s.copies("copy")
+	s.rulesX = `
+  - {name: cutwrites, match: ["**/*.wc"], capture: write, sample: 3, targets: [main, copy]}
+  - {name: cut, match: ["**"], sample: 3, targets: [main, copy]}`
+	m := s.manage()
+	s.startReceiver()
+	m.start()
+	m.mount()
+	l := s.loads(300*time.Microsecond, false)
+	for range soak(20) {
+		time.Sleep(time.Duration(rnd.Intn(80)) * time.Millisecond)
+		s.sender.kill()
+		m.start()
+	}
+	s.ended(l)
+	arrived := map[string]control.Count{}
+	for _, w := range l {
+		w.lossy = true
+		w.check(t, s.received(w.file))
+		if text := inOrder(t, s.dir+"/copy", w.file); sorted(text) != sorted(s.received(w.file)) {
+			t.Errorf("%s: the output got other lines than the target", w.file)
+		}
+	}
+	for _, file := range []string{"open0.log", "open1.log", "shared.log", "flow.log", "thread.wc"} {
+		rule := "cut"
+		if file == "thread.wc" {
+			rule = "cutwrites"
+		}
+		text := s.received(file)
+		arrived[rule] = arrived[rule].Plus(control.Count{Bytes: uint64(len(text)), Records: uint64(strings.Count(text, "\n"))})
+	}
+	for rule, got := range arrived {
+		for _, target := range []string{"main", "copy"} {
+			s.counted(rule, target, tally{count(l, toRule(rule), unchanged).all, got})
+		}
+		if all := count(l, toRule(rule), unchanged).all.Records; got.Records < all/4 || got.Records > all/2 {
+			t.Errorf("rule %s: %d of %d lines passed, want about a third", rule, got.Records, all)
+		}
+	}
+}

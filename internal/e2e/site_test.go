@@ -31,6 +31,7 @@ type site struct {
 	recvX    string   // outputs of the receiver, if not the default
 	queueX   string   // lines below queue:
 	rulesX   string   // rules before the two that are always there
+	mainX    string   // more of target main
 	targetsX string   // targets besides main
 	host     string   // name of the sending machine
 	spool    string
@@ -92,10 +93,10 @@ queue:
   min_free: 0
 %s
 targets:
-  - {name: main, address: "%s", backoff: {min: 10ms, max: 200ms}}
+  - {name: main, address: "%s", backoff: {min: 10ms, max: 200ms}%s}
 %s
 %s
-`, s.host, s.dir, s.spool, s.dir, s.mnt, s.rulesX, rotated, s.queueX, s.addr, s.targetsX, s.senderX)
+`, s.host, s.dir, s.spool, s.dir, s.mnt, s.rulesX, rotated, s.queueX, s.addr, s.mainX, s.targetsX, s.senderX)
 }
 
 func (s *site) receiverConfig() string {
