@@ -2,7 +2,6 @@ package filter
 
 import (
 	"cmp"
-	"encoding/binary"
 	"slices"
 )
 
@@ -154,26 +153,20 @@ func (s *scanner) find(b []byte, hit []uint64) {
 			w.compare(b, 0, hit)
 		}
 	}
-	if p := s.narrow; p != nil {
-		for i := 0; i+2 <= len(b); i += p.stride {
-			v := uint32(binary.LittleEndian.Uint16(b[i:])) | gramFold&0xffff
-			if h := gramHash(v); p.set[h/64]>>(h%64)&1 != 0 {
-				s.check(p, b, i, v, h, hit)
-			}
+	for _, p := range [...]*pass{s.narrow, s.wide} {
+		if p == nil {
+			continue
 		}
-	}
-	if p := s.wide; p != nil {
-		for i := 0; i+4 <= len(b); i += p.stride {
-			v := binary.LittleEndian.Uint32(b[i:]) | gramFold
-			if h := gramHash(v); p.set[h/64]>>(h%64)&1 != 0 {
-				s.check(p, b, i, v, h, hit)
-			}
+		for i := p.next(b, 0, len(b)); i < len(b); i = p.next(b, i+p.stride, len(b)) {
+			s.check(p, b, i, hit)
 		}
 	}
 }
 
-// check compares the texts that have the gram v, which stands in b at i.
-func (s *scanner) check(p *pass, b []byte, i int, v, h uint32, hit []uint64) {
+// check compares the texts that have the gram which stands in b at i.
+func (s *scanner) check(p *pass, b []byte, i int, hit []uint64) {
+	v := p.gramAt(b, i)
+	h := gramHash(v)
 	for next := p.heads[int(h)&(len(p.heads)-1)]; next != 0; {
 		g := &p.grams[next-1]
 		if next = g.next; g.value == v {

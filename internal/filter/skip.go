@@ -1,9 +1,6 @@
 package filter
 
-import (
-	"bytes"
-	"encoding/binary"
-)
+import "bytes"
 
 // Skip returns how much of b, which holds records one after the other, no filter is of interest for: every record of which
 // all bytes are among the first n has the verdict Default. It looks for the texts of all filters in all records at once,
@@ -23,14 +20,18 @@ func (c *Chain) Skip(b []byte, sc *Scratch) (n int) {
 		b = before(b, bytes.IndexByte(b, '\\'))
 	}
 	sc.hit = append(sc.hit[:0], s.everOn...)
-	if s.scan.narrow != nil {
-		b = b[:c.untilNarrow(b, sc.hit)]
-	}
-	if s.scan.wide != nil {
-		b = b[:c.untilWide(b, sc.hit)]
+	for from := 0; from < len(b); from += skipWindow {
+		to := min(from+skipWindow, len(b))
+		if n := c.until(s.scan.wide, b, from, c.until(s.scan.narrow, b, from, to, sc), sc); n < to {
+			return n
+		}
 	}
 	return len(b)
 }
+
+// skipWindow is how far one pass looks before the other does: what it has found out beyond the other's hit is lost. The
+// windows begin where a pass would look anyway or earlier, so that no text is missed between them.
+const skipWindow = 1 << 10
 
 // Default is the verdict of a record that no filter is of interest for, where Skip is not always 0.
 func (c *Chain) Default() Verdict {
@@ -47,33 +48,18 @@ func before(b []byte, i int) []byte {
 
 // Of a text that stands in b some gram lies at a position that is looked at, and all its grams lie in its record. So the
 // first position with a hit lies in the first record that has one.
-
-func (c *Chain) untilNarrow(b []byte, hit []uint64) int {
-	s := &c.set.scan
-	p := s.narrow
-	for i := 0; i+2 <= len(b); i += p.stride {
-		v := uint32(binary.LittleEndian.Uint16(b[i:])) | gramFold&0xffff
-		if h := gramHash(v); p.set[h/64]>>(h%64)&1 != 0 {
-			if s.check(p, b, i, v, h, hit); c.anyLive(hit) {
-				return i
-			}
+//
+// until returns it, or to if there is none before.
+func (c *Chain) until(p *pass, b []byte, from, to int, sc *Scratch) int {
+	if p == nil {
+		return to
+	}
+	for i := p.next(b, from, to); i < to; i = p.next(b, i+p.stride, to) {
+		if c.set.scan.check(p, b, i, sc.hit); c.anyLive(sc.hit) {
+			return i
 		}
 	}
-	return len(b)
-}
-
-func (c *Chain) untilWide(b []byte, hit []uint64) int {
-	s := &c.set.scan
-	p := s.wide
-	for i := 0; i+4 <= len(b); i += p.stride {
-		v := binary.LittleEndian.Uint32(b[i:]) | gramFold
-		if h := gramHash(v); p.set[h/64]>>(h%64)&1 != 0 {
-			if s.check(p, b, i, v, h, hit); c.anyLive(hit) {
-				return i
-			}
-		}
-	}
-	return len(b)
+	return to
 }
 
 func (c *Chain) anyLive(hit []uint64) bool {

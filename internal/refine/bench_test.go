@@ -71,9 +71,10 @@ func BenchmarkFilters(b *testing.B) {
 // BenchmarkSome has filters that concern some of the lines: a hundredth is redacted, a hundredth or every other one is denied.
 func BenchmarkSome(b *testing.B) {
 	for name, f := range map[string]filter.Filter{
-		"redact-1": {Action: filter.Redact, Redact: []string{"password"}},
-		"deny-1":   {Action: filter.Deny, Contains: "password="},
-		"deny-50":  {Action: filter.Deny, Match: `item/\d*[13579]\?`},
+		"nothing-redacted":   {Action: filter.Redact, Redact: []string{"jwt"}},
+		"hundredth-redacted": {Action: filter.Redact, Redact: []string{"password"}},
+		"hundredth-denied":   {Action: filter.Deny, Contains: "password="},
+		"half-denied":        {Action: filter.Deny, Match: `item/\d*[13579]\?`},
 	} {
 		o := filter.Options{Targets: []string{"main"}, Filters: []filter.Filter{f}}
 		b.Run(name+"/chain", func(b *testing.B) { benchChain(b, o) })

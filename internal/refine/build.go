@@ -28,7 +28,7 @@ type builder struct {
 }
 
 func build(s *Stage, c *record.Chunk, data []byte, st *fileState, k *cutter) {
-	b := &builder{s: s, c: c, data: data, st: st}
+	b := &builder{s: s, c: c, data: data, st: st, parts: k.kept[:0]}
 	if len(k.parts) == 1 && k.parts[0].fate == kept && k.parts[0].text == nil {
 		whole := *c
 		whole.Targets = st.targets(k.parts[0].targets)
@@ -39,6 +39,7 @@ func build(s *Stage, c *record.Chunk, data []byte, st *fileState, k *cutter) {
 		b.add(&k.parts[i])
 	}
 	b.flush()
+	k.kept = b.parts
 }
 
 func (b *builder) add(p *part) {
@@ -125,9 +126,9 @@ func (b *builder) payload(c *record.Chunk) {
 		if text == nil {
 			text = b.data[p.from:p.to]
 		}
-		crc = record.AddCRC(crc, text)
 		b.marks(c, p, len(text))
 		if refers {
+			crc = record.AddCRC(crc, text)
 			c.Spent = appendRange(c.Spent, b.c.Extents, at, p.from)
 			c.Extents = appendRange(c.Extents, b.c.Extents, p.from, p.to)
 			at = p.to
@@ -136,7 +137,9 @@ func (b *builder) payload(c *record.Chunk) {
 		}
 	}
 	c.Spent = appendRange(c.Spent, b.c.Extents, at, b.to)
-	c.CRC = crc
+	if c.CRC = crc; !refers {
+		c.CRC = record.CRC(c.Data) // at once: many short pieces take longer
+	}
 }
 
 // marks appends the marks of a part whose text has n bytes.

@@ -50,6 +50,7 @@ type cutter struct {
 	scratch filter.Scratch
 	ask     asker
 	parts   []part
+	kept    []part // the builder's
 	texts   []byte // backs the parts' text
 }
 
