@@ -1,8 +1,10 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -32,6 +34,67 @@ func TestVerifySeesEveryDifference(t *testing.T) {
 		if verify(path, c.size, c.count) == nil {
 			t.Errorf("%d lines of %d: a flipped bit was not seen", c.count, c.size)
 		}
+	}
+}
+
+// TestRedactedLinesAreOthers: what the rule that redacts should leave of a line has its length, and only the lines with a
+// secret are others.
+func TestRedactedLinesAreOthers(t *testing.T) {
+	if len(secretText) != len(hiddenText) {
+		t.Fatalf("%q and %q differ in length", secretText, hiddenText)
+	}
+	path := filepath.Join(t.TempDir(), "f")
+	const size, count = 128, 20_000
+	if err := newMarked(size, hiddenText).save(path, count); err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(string(b), hiddenText); n != count/100 {
+		t.Errorf("%d lines are marked, want %d", n, count/100)
+	}
+	if err := newMarked(size, hiddenText).verify(path, count); err != nil {
+		t.Error(err)
+	}
+	if newMarked(size, secretText).verify(path, count) == nil {
+		t.Error("redacted lines were taken for those with a secret")
+	}
+}
+
+func TestFiguresOfBenchmarks(t *testing.T) {
+	f := figures{}
+	suffix := ""
+	if n := runtime.GOMAXPROCS(0); n > 1 {
+		suffix = fmt.Sprintf("-%d", n)
+	}
+	for _, l := range []string{
+		"goos: linux\n", "BenchmarkX/a" + suffix + "   \t 100\t 12.5 ns/op\t 3 lines/s\n", "BenchmarkX/a" + suffix + " 100 13.5 ns/op 5 lines/s\n",
+		"BenchmarkX/b" + suffix + " 1 1e+06 ns/op\n", "PASS\n",
+	} {
+		if err := f.take(l); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if m, err := f.medians("ns/op", "X/a", "X/b"); err != nil || m[0] != 13 || m[1] != 1e6 {
+		t.Errorf("got %v, %v, want 13 and 1e6", m, err)
+	}
+	if _, err := f.median("X/b", "lines/s"); err == nil {
+		t.Error("a figure that was not reported is no error")
+	}
+	if f.take("BenchmarkX/c 1 many ns/op") == nil {
+		t.Error("a figure that is no number is no error")
+	}
+}
+
+func TestQuick(t *testing.T) {
+	o, err := parse([]string{"-rounds", "7", "-quick"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o.rounds != 7 || o.bytes != 64<<20 || len(o.sizes) != 2 {
+		t.Errorf("got %+v, want 7 rounds as given, and 64 MiB and two sizes as quick runs have", o)
 	}
 }
 

@@ -42,7 +42,7 @@ func writeCost(ctx context.Context, o options, t tools, rep *report) (err error)
 	if err := server.await(ctx, startLimit, "mount", func() bool { return mounted(null) }); err != nil {
 		return err
 	}
-	r, err := newRig(ctx, t, base)
+	r, err := newRig(ctx, t, base, "")
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,8 @@ type lines struct {
 	buf  []byte
 	size int
 	n    int // digits of a number
+
+	mark, blank string // if mark is not "": what stands behind the number in every hundredth line, and in the others
 }
 
 func newLines(size int) *lines {
@@ -35,13 +37,26 @@ func (l *lines) put(at, number int) {
 	}
 }
 
+// dress writes line number with what stands behind its number.
+func (l *lines) dress(at, number int) {
+	l.put(at, number)
+	if l.mark == "" {
+		return
+	}
+	text := l.blank
+	if number%100 == 0 {
+		text = l.mark
+	}
+	copy(l.buf[at+l.n:at+l.size-1], text)
+}
+
 // each calls f with the lines 0 to count-1, in pieces.
 func (l *lines) each(count int, f func([]byte) error) error {
 	per := len(l.buf) / l.size
 	for first := 0; first < count; first += per {
 		n := min(per, count-first)
 		for i := range n {
-			l.put(i*l.size, first+i)
+			l.dress(i*l.size, first+i)
 		}
 		if err := f(l.buf[:n*l.size]); err != nil {
 			return err
@@ -51,12 +66,15 @@ func (l *lines) each(count int, f func([]byte) error) error {
 }
 
 // source writes a file of numbered lines.
-func source(path string, size, count int) error {
+func source(path string, size, count int) error { return newLines(size).save(path, count) }
+
+// save writes a file of so many lines.
+func (l *lines) save(path string, count int) error {
 	f, err := os.Create(path)
 	if err != nil {
 		return err
 	}
-	err = newLines(size).each(count, func(p []byte) error {
+	err = l.each(count, func(p []byte) error {
 		_, err := f.Write(p)
 		return err
 	})
@@ -67,19 +85,22 @@ func source(path string, size, count int) error {
 }
 
 // verify compares a file with the numbered lines that it must hold, no more and no less.
-func verify(path string, size, count int) error {
+func verify(path string, size, count int) error { return newLines(size).verify(path, count) }
+
+// verify compares a file with so many lines.
+func (l *lines) verify(path string, count int) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
 	r := bufio.NewReaderSize(f, 1<<20)
-	got := make([]byte, 1<<20+size)
+	got := make([]byte, 1<<20+l.size)
 	var at int64
-	err = newLines(size).each(count, func(want []byte) error {
+	err = l.each(count, func(want []byte) error {
 		p := got[:len(want)]
 		if n, err := io.ReadFull(r, p); err != nil {
-			return fmt.Errorf("verify %s: got %d bytes, want %d", path, at+int64(n), int64(size)*int64(count))
+			return fmt.Errorf("verify %s: got %d bytes, want %d", path, at+int64(n), int64(l.size)*int64(count))
 		}
 		if !bytes.Equal(p, want) {
 			return fmt.Errorf("verify %s: wrong bytes in the megabyte after %d", path, at)

@@ -32,6 +32,7 @@ type options struct {
 	sizes   []int
 	writers []int
 	burst   time.Duration // length of one run of the writer
+	each    time.Duration // length of one run of a benchmark of a package
 	bytes   int64         // moved in one run end to end
 	lines   int           // at most, in one run of one write per line
 	backlog int64
@@ -49,13 +50,20 @@ func parse(args []string) (options, error) {
 	sizes := f.String("sizes", "10,128,1024,4096", "line lengths in bytes, line end included")
 	writers := f.String("writers", "1,4", "numbers of writers")
 	f.DurationVar(&o.burst, "burst", 300*time.Millisecond, "how long one run of the writer takes")
+	f.DurationVar(&o.each, "each", 300*time.Millisecond, "how long one run of a benchmark of filters, formats and pipes takes")
 	f.Int64Var(&o.bytes, "bytes", 512<<20, "bytes of one run end to end")
 	f.IntVar(&o.lines, "lines", 2_000_000, "lines of one run with one write per line, at most")
 	f.Int64Var(&o.backlog, "backlog", 1<<30, "bytes that wait while the receiver is away")
-	f.StringVar(&o.only, "only", "write,transfer,backlog", "parts to run")
+	f.StringVar(&o.only, "only", "write,transfer,backlog,filters,formats,pipe,rules", "parts to run")
+	quick := f.Bool("quick", false, "a small run, to see that all works: what other options do not set is "+quickly)
 	f.StringVar(&o.write, "write", "", "a markdown file whose part between the bench marks is replaced")
 	if err := f.Parse(args); err != nil {
 		return o, err
+	}
+	if *quick {
+		if err := hurry(f); err != nil {
+			return o, err
+		}
 	}
 	var err error
 	if o.sizes, err = numbers(*sizes); err != nil {
@@ -63,6 +71,25 @@ func parse(args []string) (options, error) {
 	}
 	o.writers, err = numbers(*writers)
 	return o, err
+}
+
+// quickly are the options of a quick run.
+const quickly = "-rounds=2 -sizes=128,4096 -burst=100ms -each=50ms -bytes=67108864 -lines=200000 -backlog=134217728"
+
+// hurry sets the options of a quick run, but for those that were given.
+func hurry(f *flag.FlagSet) error {
+	given := map[string]bool{}
+	f.Visit(func(g *flag.Flag) { given[g.Name] = true })
+	for _, w := range strings.Fields(quickly) {
+		name, value, _ := strings.Cut(strings.TrimPrefix(w, "-"), "=")
+		if given[name] {
+			continue
+		}
+		if err := f.Set(name, value); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func numbers(s string) ([]int, error) {
@@ -98,7 +125,10 @@ func run(args []string) int {
 }
 
 // tools are the programs that a measurement starts.
-type tools struct{ ftfuse, writer, nullfs string }
+type tools struct {
+	ftfuse, writer, nullfs string
+	dir                    string // for more of them
+}
 
 // measure runs the wanted parts and prints each table as soon as it is known.
 func measure(ctx context.Context, o options) error {
@@ -116,7 +146,8 @@ func measure(ctx context.Context, o options) error {
 	for _, part := range []struct {
 		name string
 		run  func(context.Context, options, tools, *report) error
-	}{{"write", writeCost}, {"transfer", transfer}, {"backlog", backlog}} {
+	}{{"write", writeCost}, {"transfer", transfer}, {"backlog", backlog}, {"filters", filters}, {"formats", formats},
+		{"pipe", pipes}, {"rules", ruleCost}} {
 		if !strings.Contains(o.only, part.name) {
 			continue
 		}
@@ -132,7 +163,7 @@ func measure(ctx context.Context, o options) error {
 
 // build compiles the writer and the reference file system.
 func build(ctx context.Context, o options, dir string) (tools, error) {
-	t := tools{o.program, filepath.Join(dir, "writer"), filepath.Join(dir, "nullfs")}
+	t := tools{o.program, filepath.Join(dir, "writer"), filepath.Join(dir, "nullfs"), dir}
 	for _, c := range [][]string{
 		{"gcc", "-O2", "-o", t.writer, "scripts/bench/writer.c"},
 		{"go", "build", "-o", t.nullfs, "./scripts/bench/nullfs"},

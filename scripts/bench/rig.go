@@ -21,6 +21,7 @@ type rig struct {
 	dir              string // everything is below it
 	tools            tools
 	address          string
+	rules            string // more of the sender's, as YAML
 	sender, receiver *process
 }
 
@@ -36,13 +37,13 @@ func (r *rig) path(names ...string) string {
 	return filepath.Join(append([]string{r.dir}, names...)...)
 }
 
-// newRig starts both sides below a new folder of base. close must be called.
-func newRig(ctx context.Context, t tools, base string) (*rig, error) {
+// newRig starts both sides below a new folder of base, with more rules or none. close must be called.
+func newRig(ctx context.Context, t tools, base, rules string) (*rig, error) {
 	dir, err := os.MkdirTemp(base, "ftfuse-bench-")
 	if err != nil {
 		return nil, err
 	}
-	r := &rig{dir: dir, tools: t}
+	r := &rig{dir: dir, tools: t, rules: rules}
 	err = r.prepare()
 	if err == nil {
 		err = r.startReceiver(ctx)
@@ -71,7 +72,7 @@ func (r *rig) prepare() error {
 	if err := l.Close(); err != nil {
 		return err
 	}
-	if err := os.WriteFile(r.path("sender.yaml"), fmt.Appendf(nil, senderYAML, r.dir, r.address), 0o644); err != nil {
+	if err := os.WriteFile(r.path("sender.yaml"), fmt.Appendf(nil, senderYAML, r.dir, r.address, r.rules), 0o644); err != nil {
 		return err
 	}
 	return os.WriteFile(r.path("receiver.yaml"), fmt.Appendf(nil, receiverYAML, r.dir, r.address), 0o644)
@@ -90,7 +91,7 @@ rules:
   - {name: open, match: ["**"], mounts: [open], capture: open}
   - {name: write, match: ["**"], mounts: [write], capture: write}
   - {name: auto, match: ["**"], mounts: [log], capture: auto}
-targets:
+%[3]stargets:
   - {name: default, address: "%[2]s"}
 `
 

@@ -61,7 +61,7 @@ func transfer(ctx context.Context, o options, t tools, rep *report) error {
 }
 
 func transferAt(ctx context.Context, o options, t tools, place, dir string, speed, memory *table) (err error) {
-	r, err := newRig(ctx, t, dir)
+	r, err := newRig(ctx, t, dir, "")
 	if err != nil {
 		return err
 	}
@@ -143,7 +143,7 @@ func (r *rig) memoryRow(name string, t *table) error {
 
 // backlog lets data wait while the receiver is away, and measures memory and how fast it drains afterwards.
 func backlog(ctx context.Context, o options, t tools, rep *report) (err error) {
-	r, err := newRig(ctx, t, o.disk)
+	r, err := newRig(ctx, t, o.disk, "")
 	if err != nil {
 		return err
 	}
