@@ -129,7 +129,8 @@ func (r *receiver) exchange(before, next *received) (said []string, err error) {
 		r.ruling.Store(next)
 		kept := map[string]sink{}
 		for _, o := range list {
-			if o.name == "" || reflect.DeepEqual(was[o.name], want[o.name]) {
+			_, lacks := o.sink.(*absent)
+			if o.name == "" || reflect.DeepEqual(was[o.name], want[o.name]) && !lacks {
 				kept[o.name] = o.sink
 				continue
 			}
@@ -149,8 +150,7 @@ func (r *receiver) exchange(before, next *received) (said []string, err error) {
 			return now, nil
 		}
 		r.ruling.Store(before)
-		back, _, again := r.reopen(old, kept)
-		return back, errors.Join(err, again, r.retire(old))
+		return r.putBack(old, kept), errors.Join(err, r.retire(old))
 	})
 	return said, err
 }

@@ -241,3 +241,45 @@ func TestReloadOfAReceiverLosesNothing(t *testing.T) {
 		t.Fatalf("sent %d lines, the outputs have %d", n, lines)
 	}
 }
+
+// When a reload fails and an output that it has closed cannot be opened either, nothing is acknowledged without it.
+func TestOutputThatDoesNotComeBack(t *testing.T) {
+	p := &peerOf{t: t, dir: t.TempDir(), stream: record.Stream{Sender: record.SenderID{7}, Epoch: 9}}
+	cfg := p.receives(nil, "a", "b")
+	p.open(cfg)
+	p.send("1")
+	dir, away := filepath.Join(p.dir, "a"), filepath.Join(p.dir, "away")
+	if err := os.Rename(dir, away); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(dir, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	changed := p.receives(nil, "a", "b")
+	changed.Outputs[0].Format = "json"
+	p.receiver.load = func() (*config.Receiver, []string, error) { return changed, nil, nil }
+	if _, err := p.reload(context.Background()); err == nil {
+		t.Fatal("a reload with an output that cannot be opened was taken over")
+	}
+	c := record.Chunk{Seq: 2, Source: &record.Source{Stream: p.stream}, File: &record.File{Path: "f"}, Writer: &record.Writer{}, Records: 1, CRC: record.CRC([]byte("2\n")), Len: 2, Data: []byte("2\n")}
+	if err := p.outputs.Put(context.Background(), []record.Chunk{c}); err == nil {
+		t.Fatal("data was taken without an output")
+	}
+	if m, err := p.outputs.Mark(context.Background(), p.stream); err != nil || m != p.sent {
+		t.Fatalf("got mark %+v, %v, want %+v", m, err, p.sent)
+	}
+	if err := os.Remove(dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(away, dir); err != nil {
+		t.Fatal(err)
+	}
+	p.send("2")
+	p.agrees("when it is there again")
+	p.change(p.receives(nil, "a", "b", "new"))
+	p.send("3")
+	p.agrees("after another reload")
+	p.holds("a", "1 2 3 ")
+	p.holds("b", "1 2 3 ")
+	p.holds("new", "3 ")
+}
