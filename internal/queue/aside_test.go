@@ -170,6 +170,55 @@ func TestRoomOfWhatAStuckDestinationIsNotToGet(t *testing.T) {
 	balanced(t, q)
 }
 
+// A destination that nobody serves any more holds up nothing that is not for it, whatever waits for it.
+func TestNobodysCursorHoldsUpNothing(t *testing.T) {
+	var released int64
+	o := options(t.TempDir())
+	o.Release = func(l []record.Extent) {
+		for _, e := range l {
+			released += int64(e.Len)
+		}
+	}
+	q, _ := open(t, o)
+	cursor(t, q, "gone")
+	main := cursor(t, q, "main")
+	appendAll(t, q, aimed("still for it\n", "gone"))
+	for round := range 3 {
+		for i := range 50 {
+			c := spooled("r", 1, int64(round*50+i)*100, 100)
+			c.Targets = []string{"main"}
+			appendAll(t, q, c)
+		}
+		_, last := drain(t, main, 1<<20)
+		if err := main.Ack(last, record.Durable{}); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 { // the first look sees that it stands still
+			if err := q.passOver(func() {}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if want := int64(round+1) * 5000; released != want || q.Held() != int64(len("still for it\n")) {
+			t.Fatalf("round %d: got %d bytes released and %d held, want %d, and what waits for it", round, released, q.Held(), want)
+		}
+		balanced(t, q)
+	}
+	if n := len(q.cursors["gone"].rec.Gaps); n != 1 {
+		t.Errorf("got %d runs, want all of it as one", n)
+	}
+	crash(q)
+	q, _ = open(t, o)
+	balanced(t, q)
+	got, last := drain(t, cursor(t, q, "gone"), 1<<20)
+	if len(got) != 1 || string(got[0].Data) != "still for it\n" {
+		t.Fatalf("got %d chunks, want what waited for it", len(got))
+	}
+	if err := cursor(t, q, "gone").Ack(last, record.Durable{}); err != nil {
+		t.Fatal(err)
+	}
+	balanced(t, q)
+}
+
 // What is left of a removed cursor gives back nothing a second time.
 func TestRemovedCursorReleasesOnce(t *testing.T) {
 	var released int64
@@ -236,7 +285,13 @@ func TestAsideUnderRandomOperations(t *testing.T) {
 	}
 	for range 400 {
 		name := names[rnd.IntN(len(names))]
-		switch rnd.IntN(9) {
+		switch rnd.IntN(10) {
+		case 9:
+			for range 2 {
+				if err := q.passOver(func() {}); err != nil {
+					t.Fatal(err)
+				}
+			}
 		case 0, 1, 2:
 			targets := [][]string{nil, {"a"}, {"b"}, {"a", "b"}, {"nobody"}}[rnd.IntN(5)]
 			c := ruled("text\n", 0, record.Cut{Bytes: uint32(rnd.IntN(3)) * 7})

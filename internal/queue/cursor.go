@@ -21,6 +21,8 @@ type Cursor struct {
 	known      []delivered // positions above Acked that Next has returned or skipped, ascending
 	changed    uint64      // grows when gaps are added or positions move
 	recount    *recount    // under way; nil: none
+	stood      uint64      // next when passOver looked last
+	over       uint64      // what is not for the destination is passed over up to here
 	wake       chan struct{}
 }
 

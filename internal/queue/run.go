@@ -34,7 +34,10 @@ func (q *Queue) Run(ctx context.Context) error {
 			work.End()
 		case <-bound.C:
 			work.Begin()
-			err := q.bound(work.Beat)
+			err := q.passOver(work.Beat)
+			if err == nil {
+				err = q.bound(work.Beat)
+			}
 			work.End()
 			if err != nil {
 				q.log.Warn("queue: cannot drop what is beyond a destination's bound", "error", err)
