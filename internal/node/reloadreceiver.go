@@ -126,7 +126,6 @@ func (r *receiver) exchange(before, next *received) (said []string, err error) {
 		if err := r.enrol(cfg); err != nil {
 			return list, errors.Join(err, r.retire(old))
 		}
-		r.ruling.Store(next)
 		kept := map[string]sink{}
 		for _, o := range list {
 			_, lacks := o.sink.(*absent)
@@ -143,13 +142,13 @@ func (r *receiver) exchange(before, next *received) (said []string, err error) {
 		}
 		now, more, err := r.reopen(cfg, kept)
 		if err == nil {
+			r.ruling.Store(next) // not before: plug-ins take data all the while, and the old rules may stay
 			said = append(said, more...)
 			if err := r.retire(cfg); err != nil { // they count as taking part until the next reload
 				r.log.Warn("outputs that are gone cannot be noted in the ledger", "error", err)
 			}
 			return now, nil
 		}
-		r.ruling.Store(before)
 		return r.putBack(old, kept), errors.Join(err, r.retire(old))
 	})
 	return said, err
