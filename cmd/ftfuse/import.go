@@ -170,6 +170,9 @@ func (o *importing) write(t *terminal, result *k2hft.Result) error {
 // placeFile writes a file beside its place and then puts it there, so that nobody reads half of it. Without force it
 // takes no other file's place, not even of one that has come just now.
 func placeFile(path, text string, force bool) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
 	f, err := os.CreateTemp(filepath.Dir(path), ".import-*")
 	if err != nil {
 		return err

@@ -31,13 +31,15 @@ again. It is judged first: with a mistake in it nothing changes, and what was in
 force stays in force. Rules change at once and as a whole, for what is captured
 from then on; nothing is lost or doubled. What needs a restart is named.
 
-Says what has changed, and exits with 0 only if the new configuration is in
-force.`,
+Says what has changed. With mistakes it exits with 78.`,
 		Example: `  ftfuse check && ftfuse reload
   systemctl reload ftfuse-sender       # the same`,
 		Args: arguments(0, 0, ""),
 		RunE: func(c *cobra.Command, _ []string) error {
 			sockets, err := controlSockets(t, files, role)
+			if errors.Is(err, config.ErrInvalid) {
+				fmt.Fprintln(t.err, "not reloaded: what was in force stays in force")
+			}
 			if err != nil {
 				return err
 			}

@@ -25,7 +25,7 @@ func (p *printer) flows(flows []Flow, unbalanced string) {
 
 func flowTable(flows []Flow, unbalanced string, count func(Count) cell) *table {
 	filtered := slices.ContainsFunc(flows, func(f Flow) bool { return f.Filtered != Count{} })
-	flows, idle := split(flows)
+	flows, idle := Shown(flows)
 	t := &table{head: []string{"RULE > TARGET", ">CAPTURED", ">DELIVERED", ">QUEUED"}}
 	if filtered {
 		t.head = append(t.head, ">FILTERED")
@@ -70,8 +70,8 @@ func count(c Count) cell {
 // is accounted for at every target, those included that it does not name.
 func (f Flow) Idle() bool { return f.Captured == f.Filtered && f.Captured != Count{} }
 
-// split returns the flows that are shown, and how many are not: idle ones, but for the first of a rule that has no other.
-func split(flows []Flow) (shown []Flow, idle int) {
+// Shown returns the flows that are shown, and how many are not: idle ones, but for the first of a rule that has no other.
+func Shown(flows []Flow) (shown []Flow, idle int) {
 	seen := map[string]bool{}
 	for _, f := range flows {
 		seen[f.Rule] = seen[f.Rule] || !f.Idle()

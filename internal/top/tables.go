@@ -27,9 +27,10 @@ func (m *Model) orderName() string {
 func (m *Model) tables(n int) []*table {
 	switch s := &m.status; {
 	case s.Sender != nil:
-		flows := m.flows(s.Sender.Flows, some)
+		shown, _ := control.Shown(s.Sender.Flows)
+		flows := m.flows(shown, some)
 		if flows.wide(n) {
-			flows = m.flows(s.Sender.Flows, someBytes)
+			flows = m.flows(shown, someBytes)
 		}
 		all := []*table{flows}
 		if len(s.Sender.Peers) > 0 || len(s.Sender.Outputs) == 0 {
