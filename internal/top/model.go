@@ -95,7 +95,6 @@ func compare(before, s *control.Status, took float64) rates {
 	r := rates{known: true}
 	if a, b := before.Sender, s.Sender; a != nil && b != nil {
 		compareSender(&r, a, b, took, grown)
-		compareOutputs(&r, a.Outputs, b.Outputs, grown)
 	}
 	if a, b := before.Receiver, s.Receiver; a != nil && b != nil {
 		r.in, r.out = grown(b.Totals.Received, a.Totals.Received), grown(b.Totals.Stored, a.Totals.Stored)
