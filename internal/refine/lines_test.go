@@ -71,11 +71,3 @@ func TestRunsOfLines(t *testing.T) {
 		}
 	})
 }
-
-func TestIdleAllocatesNothing(t *testing.T) {
-	s := stage(plain(t, "r", "a"), spool{})
-	chunks := []record.Chunk{inline(&record.File{Path: "p"}, "x\n")}
-	if n := testing.AllocsPerRun(100, func() { s.Refine(chunks) }); n > 0 {
-		t.Errorf("a chunk without filters allocates %v times, want none", n)
-	}
-}
