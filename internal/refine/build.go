@@ -9,6 +9,10 @@ import (
 // shorter ones it gets a copy: a reference costs about 16 bytes in the queue and a read of its own.
 const fragment = 1024
 
+// stretch is how many bytes of unchanged payload are worth a chunk of their own, beside one for changed lines: a chunk
+// costs some microseconds, and payload that is copied is written to disk twice more.
+const stretch = 8 << 10
+
 // builder makes the chunks of one chunk's parts.
 type builder struct {
 	s    *Stage
@@ -25,6 +29,7 @@ type builder struct {
 	cutBytes   uint32
 	cutRecords uint32
 	parts      []part // kept ones
+	changed    bool   // one of them has a text of its own
 }
 
 func build(s *Stage, c *record.Chunk, data []byte, st *fileState, k *cutter) {
@@ -56,6 +61,9 @@ func (b *builder) add(p *part) {
 	if p.fate == cut && p.ends == 0 || p.fate == kept && len(b.parts) > 0 && (p.targets != b.targets || b.size+n > record.MaxChunk) {
 		b.flush()
 	}
+	if p.fate == kept && len(b.parts) > 0 && b.c.Extents != nil && b.apart(p, n) {
+		b.flush()
+	}
 	if !b.open {
 		b.open, b.from = true, p.from
 	}
@@ -67,6 +75,16 @@ func (b *builder) add(p *part) {
 	}
 	b.parts = append(b.parts, *p)
 	b.targets, b.size, b.ends = p.targets, b.size+n, b.ends+p.ends
+	b.changed = b.changed || p.text != nil
+}
+
+// apart says whether a kept part of n bytes is better off in another chunk than the one in the making: a long stretch is
+// referred to, what is changed is copied.
+func (b *builder) apart(p *part, n int) bool {
+	if p.text != nil {
+		return !b.changed && b.size >= stretch
+	}
+	return b.changed && n >= stretch
 }
 
 // flush emits the chunk in the making.
