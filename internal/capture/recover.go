@@ -64,7 +64,19 @@ func (c *Capture) Recover(from Recovery) error {
 	for id := range c.running {
 		alive[id] = true
 	}
+	c.measureFound()
 	return c.prune(alive)
+}
+
+// measureFound adds up what was appended while nobody looked, so that it counts as not delivered from the beginning on.
+func (c *Capture) measureFound() {
+	unseen := int64(0)
+	for _, r := range c.raws {
+		if size, err := r.size(); err == nil {
+			unseen += max(size-r.seen, 0)
+		}
+	}
+	c.use.unseen.Store(unseen)
 }
 
 // prune forgets marks of handles that are over and whose spools are gone, for good: what is deleted must not come
