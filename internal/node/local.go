@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -16,6 +18,7 @@ import (
 	"ftfuse/internal/notice"
 	"ftfuse/internal/output"
 	"ftfuse/internal/queue"
+	"ftfuse/internal/record"
 )
 
 // local is an output of a sender: files or the journal of its own machine, fed from a cursor of the queue.
@@ -65,12 +68,14 @@ func (l *local) failed(err error) bool {
 
 func (l *local) open() error {
 	c := l.cfg
+	var view func(*record.Chunk) *record.Chunk
 	if c.Below != "" {
 		fd, err := l.s.below(c.Below)
 		if err != nil {
 			return err
 		}
 		defer unix.Close(fd)
+		view = notOwn(c)
 		// By the descriptor: the path itself leads into the mount, to ourselves.
 		c.Base = fmt.Sprintf("/proc/self/fd/%d/%s", fd, c.Base)
 	}
@@ -78,7 +83,7 @@ func (l *local) open() error {
 	if err != nil {
 		return err
 	}
-	out, err := openOutput(c, outputParts{book: book.Book(c.Name), log: l.s.log.With("part", "output", "output", c.Name)})
+	out, err := openOutput(c, outputParts{book: book.Book(c.Name), log: l.s.log.With("part", "output", "output", c.Name), view: view})
 	if err != nil {
 		return err
 	}
@@ -87,6 +92,18 @@ func (l *local) open() error {
 	l.sink, l.err = out, nil
 	l.drain = drain.New(drain.Options{Name: c.Name, Backlog: l.cur, Store: l.s.capture, Sink: out, Logger: l.s.log.With("part", "feed")})
 	return nil
+}
+
+// notOwn keeps an output below a mount from taking its own files, should a rule send them to it: each of them would grow by
+// itself for ever.
+func notOwn(c config.Output) func(*record.Chunk) *record.Chunk {
+	base := path.Clean(c.Base) + "/"
+	return func(ch *record.Chunk) *record.Chunk {
+		if f := ch.File; f != nil && f.Mount == c.Below && strings.HasPrefix(f.Path, base) {
+			return nil
+		}
+		return ch
+	}
 }
 
 var errNoMount = errors.New("its mount is not served yet")
