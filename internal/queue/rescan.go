@@ -172,9 +172,9 @@ func (sc *scanner) entry(pos uint64, s *summary, counts bool) {
 		}
 		sc.seq, sc.seqKnown = s.last, true
 	} else {
-		m := q.marks[s.stream]
-		m.Stream, m.Seq, m.Chain = s.stream, max(m.Seq, s.last), s.chain
-		q.marks[s.stream] = m
+		if s.last > q.marks[s.stream].Seq { // else the head, which may be younger, knows better
+			q.marks[s.stream] = record.Durable{Stream: s.stream, Seq: s.last, Chain: s.chain}
+		}
 	}
 	if counts {
 		sc.captured.add(s.rule, s.tally())
