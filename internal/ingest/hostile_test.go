@@ -23,6 +23,7 @@ func hostile(t *testing.T, reason Reason, o Options, attack func(t *testing.T, a
 	good := connect(t, address, stream(200), 1)
 	good.batch(chunks(stream(200), 1, 5, 10))
 	attack(t, address)
+	good.wait() // an attack may have taken long
 	until(t, reason.String(), func() bool { return s.Status().Refused[reason.String()] == 1 })
 	good.batch(chunks(stream(200), 6, 9, 10))
 	good.acked(2)
@@ -204,6 +205,9 @@ func TestSlowPeers(t *testing.T) {
 	t.Run("deaf", func(t *testing.T) {
 		hostile(t, Deaf, Options{WriteTimeout: 50 * time.Millisecond}, func(t *testing.T, address string) {
 			p := connect(t, address, stream(1), 1)
+			if err := p.nc.(*net.TCPConn).SetReadBuffer(4 << 10); err != nil { // the sooner it is full
+				t.Fatal(err)
+			}
 			ping := wire.Ping{Token: 1 << 60}.Append(nil)
 			var pings []byte
 			for range 1000 {

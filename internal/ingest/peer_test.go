@@ -72,10 +72,17 @@ func dial(t testing.TB, address string) *peer {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { nc.Close() })
-	if err := nc.SetDeadline(time.Now().Add(patience)); err != nil {
-		t.Fatal(err)
+	p := &peer{t: t, nc: nc}
+	p.wait()
+	return p
+}
+
+// wait gives the peer's next steps as much time as its first.
+func (p *peer) wait() {
+	p.t.Helper()
+	if err := p.nc.SetDeadline(time.Now().Add(patience)); err != nil {
+		p.t.Fatal(err)
 	}
-	return &peer{t: t, nc: nc}
 }
 
 func hello(stream record.Stream, instance byte) wire.Hello {
