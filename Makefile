@@ -14,7 +14,7 @@ SOAKRUN  ?= Kill|Crash|Oracle|Soak
 BENCH    ?=
 
 # Two packages at a time: the end-to-end tests each run several programs of their own.
-GATE = $(GO) run ./scripts/testgate -p 2 -timeout 25m
+GATE = $(GO) run ./scripts/testgate -p 2 -timeout 45m
 
 # Races inside of a dependency that are known to be harmless.
 RACE = GORACE="suppressions=$(CURDIR)/scripts/race-suppressions.txt" $(GATE) -race

@@ -25,7 +25,7 @@ func TestLocalOutputs(t *testing.T) {
 	m.mount()
 	l := s.loads(300*time.Microsecond, false)
 	next := map[string]int{}
-	for i := range soak(25) {
+	for i := range soak(12) {
 		time.Sleep(time.Duration(rnd.Intn(150)) * time.Millisecond)
 		if i%5 == 0 {
 			s.sender.stop(t)

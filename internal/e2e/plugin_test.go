@@ -165,7 +165,7 @@ func TestPluginsKilled(t *testing.T) {
 	m.start()
 	m.mount()
 	l := s.loads(400*time.Microsecond, false)
-	for range soak(40) {
+	for range soak(16) {
 		time.Sleep(time.Duration(rnd.Intn(120)) * time.Millisecond)
 		switch k := rnd.Intn(10); {
 		case k < 3:
@@ -205,7 +205,7 @@ func TestPluginsReplaced(t *testing.T) {
 	outputs(0)
 	s.startBoth()
 	l := s.loads(400*time.Microsecond, false)
-	for i := range soak(12) {
+	for i := range soak(6) {
 		time.Sleep(time.Duration(rnd.Intn(100)) * time.Millisecond)
 		outputs(i % 3)
 		if i%2 == 0 {
@@ -226,8 +226,8 @@ func TestPluginsReplaced(t *testing.T) {
 		for _, w := range l {
 			w.check(t, strings.Join(s.lives(name), ""))
 		}
-		if n := len(s.lives(name)); n < soak(12) {
-			t.Errorf("plug-in %s had %d lives over %d reloads", name, n, soak(12))
+		if n := len(s.lives(name)); n < soak(6) {
+			t.Errorf("plug-in %s had %d lives over %d reloads", name, n, soak(6))
 		}
 	}
 }

@@ -83,7 +83,7 @@ rules:
 	s.startBoth()
 	other.startSender()
 	l, k := s.loads(400*time.Microsecond, false), other.loads(400*time.Microsecond, false)
-	for range soak(15) {
+	for range soak(8) {
 		time.Sleep(time.Duration(rnd.Intn(100)) * time.Millisecond)
 		s.receiver.kill()
 		s.startReceiver()
@@ -164,7 +164,7 @@ func TestReceiverOutputAdded(t *testing.T) {
 			s.startBoth()
 			l := s.loads(400*time.Microsecond, false)
 			since := map[string]int64{} // bytes that were written before it was added last
-			for i := range soak(6) {
+			for i := range soak(4) {
 				time.Sleep(time.Duration(rnd.Intn(200)) * time.Millisecond)
 				if s.recvX = s.outputs(); i%2 == 1 {
 					s.recvX = with

@@ -50,7 +50,7 @@ func TestReloadsUnderLoad(t *testing.T) {
 	rnd := random(t)
 	s.startBoth()
 	l := s.loads(300*time.Microsecond, false)
-	for i := range soak(30) {
+	for i := range soak(16) {
 		time.Sleep(time.Duration(rnd.Intn(100)) * time.Millisecond)
 		s.rulesX, s.senderX = harmless[i%len(harmless)], ""
 		if i%3 == 0 {
@@ -100,7 +100,7 @@ func TestReloadsAndKills(t *testing.T) {
 	m.start()
 	m.mount()
 	l := s.loads(300*time.Microsecond, false)
-	for i := range soak(30) {
+	for i := range soak(16) {
 		s.rulesX, s.recvX = harmless[i%len(harmless)], s.outputsOfBoth(i)
 		s.mainX = []string{"", ", window: 1MiB"}[rnd.Intn(2)]
 		s.write("sender.yaml", s.senderConfig())
@@ -152,7 +152,7 @@ func TestReloadCutsCleanly(t *testing.T) {
 		l = append(l, s.load(fmt.Sprintf("open%d", i), fmt.Sprintf("open%d.log", i), "-pause", "200us"),
 			s.load(fmt.Sprintf("wc%d", i), fmt.Sprintf("own%d.wc", i), "-pause", "200us"))
 	}
-	after := make([]map[*load]int64, soak(12)) // bytes that were written before the answer
+	after := make([]map[*load]int64, soak(6)) // bytes that were written before the answer
 	for i := range after {
 		s.writeMore(l, 60)
 		s.rulesX = rules(i + 1)

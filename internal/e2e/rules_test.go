@@ -160,7 +160,7 @@ func TestFiltersUnderKills(t *testing.T) {
 	m.start()
 	m.mount()
 	l := s.loads(300*time.Microsecond, false)
-	for range soak(25) {
+	for range soak(14) {
 		time.Sleep(time.Duration(rnd.Intn(80)) * time.Millisecond)
 		s.killOne(rnd, alarm)
 	}
@@ -211,7 +211,7 @@ func TestFiltersWhileSenderIsAway(t *testing.T) {
 	s.startBoth()
 	l := []*load{s.load("one", "one.log", "-pause", "200us"), s.load("two", "two.log", "-pause", "200us")}
 	s.until("both have opened their files", 20*time.Second, func() bool { return l[0].written() > 0 && l[1].written() > 0 })
-	for range soak(15) {
+	for range soak(8) {
 		time.Sleep(time.Duration(20+rnd.Intn(100)) * time.Millisecond)
 		s.sender.kill()
 		time.Sleep(time.Duration(rnd.Intn(50)) * time.Millisecond)
@@ -246,7 +246,7 @@ func TestSampleUnderKills(t *testing.T) {
 	m.start()
 	m.mount()
 	l := s.loads(300*time.Microsecond, false)
-	for range soak(20) {
+	for range soak(10) {
 		time.Sleep(time.Duration(rnd.Intn(80)) * time.Millisecond)
 		s.sender.kill()
 		m.start()
