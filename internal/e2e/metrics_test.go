@@ -95,10 +95,12 @@ func expected(role metrics.Role) (rows []string) {
 
 // A sender and a receiver expose what the table says, all of it and nothing else, with the figures of what happened.
 func TestMetrics(t *testing.T) {
+	const cat = "{name: feed, type: plugin, plugin: {command: [/bin/cat], stdout: discard}}"
 	s := newSite(t)
 	socks := map[metrics.Role]string{metrics.Sender: filepath.Join(s.dir, "sm.sock"), metrics.Receiver: filepath.Join(s.dir, "rm.sock")}
-	s.senderX = "metrics: {listen: \"unix:" + socks[metrics.Sender] + "\", unreachable_after: 1s}\n"
-	s.recvX = fmt.Sprintf("\n  - {name: files, base: %s, path: \"{path}\"}\nmetrics: {listen: \"unix:%s\"}", s.out, socks[metrics.Receiver])
+	s.senderX = "metrics: {listen: \"unix:" + socks[metrics.Sender] + "\", unreachable_after: 1s}\n" +
+		fmt.Sprintf("outputs:\n  - {name: copy, type: file, base: %s}\n", filepath.Join(s.dir, "copy")) + "  - " + cat + "\n"
+	s.recvX = fmt.Sprintf("\n  - {name: files, base: %s, path: \"{path}\"}\n  - %s\nmetrics: {listen: \"unix:%s\"}", s.out, cat, socks[metrics.Receiver])
 	s.startBoth()
 	s.sh(`echo one >>a.log; echo two >>b.wc; cat a.log >cat.txt`)
 	s.expect("a.log", "one\n")

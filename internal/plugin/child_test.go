@@ -118,10 +118,14 @@ func TestLimits(t *testing.T) {
 
 // When this process dies, its plug-ins are told by SIGTERM, whichever thread started them.
 func TestParentDeath(t *testing.T) {
+	if dir := os.Getenv(parentDir); dir != "" {
+		playParent(t, dir)
+		return
+	}
 	r := newRig(t)
 	r.sh(`trap 'echo told >told; exit' TERM; echo >ready; while :; do sleep 0.01; done`)
-	cmd := exec.Command(os.Args[0], "-test.run=^TestPlaysParent$", "-test.v")
-	cmd.Env = append(os.Environ(), "FTFUSE_PLUGIN_TEST_DIR="+r.dir)
+	cmd := exec.Command(os.Args[0], "-test.run=^TestParentDeath$", "-test.v")
+	cmd.Env = append(os.Environ(), parentDir+"="+r.dir)
 	must(t, cmd.Start())
 	until(t, "it is up", func() bool { return r.read("ready") != "" })
 	must(t, cmd.Process.Kill())
@@ -129,12 +133,11 @@ func TestParentDeath(t *testing.T) {
 	until(t, "it was told", func() bool { return r.read("told") != "" })
 }
 
-// TestPlaysParent is the other process of TestParentDeath.
-func TestPlaysParent(t *testing.T) {
-	dir := os.Getenv("FTFUSE_PLUGIN_TEST_DIR")
-	if dir == "" {
-		t.Skip("it is the other process of TestParentDeath")
-	}
+// parentDir is what the other process of TestParentDeath knows itself by.
+const parentDir = "FTFUSE_PLUGIN_TEST_DIR"
+
+// playParent is that other process.
+func playParent(t *testing.T, dir string) {
 	r := newRig(t)
 	r.Directory = dir
 	r.sh(`trap 'echo told >told; exit' TERM; echo >ready; while :; do sleep 0.01; done`)
