@@ -9,6 +9,8 @@ import (
 	"os"
 	"slices"
 
+	"golang.org/x/sys/unix"
+
 	"ftfuse/internal/attach"
 	"ftfuse/internal/notice"
 	"ftfuse/internal/systemd"
@@ -41,6 +43,9 @@ func (c *command) repairAll(ctx context.Context, out io.Writer) error {
 
 func (c *command) repairGroup(ctx context.Context, out io.Writer, group []attach.Mount) error {
 	served, err := c.repairOne(ctx, group)
+	if errors.Is(err, errMeanwhile) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -73,6 +78,10 @@ func journal() *slog.Logger {
 	return slog.New(systemd.NewHandler(slog.LevelInfo, slog.NewTextHandler(os.Stderr, nil)))
 }
 
+// errMeanwhile says that somebody else has replaced the mount since it was found dead: the unit repairs at each start, also
+// when an operator does.
+var errMeanwhile = errors.New("replaced meanwhile")
+
 // repairOne finds the one of a group that the sender takes.
 func (c *command) repairOne(ctx context.Context, group []attach.Mount) (served attach.Mount, err error) {
 	var failed []error
@@ -84,6 +93,9 @@ func (c *command) repairOne(ctx context.Context, group []attach.Mount) (served a
 		_, err := handOver(ctx, m.Source, m.Path, &o)
 		if err == nil {
 			return m, nil
+		}
+		if errors.Is(err, unix.EBUSY) && !attach.Dead(m.Path) {
+			return m, errMeanwhile
 		}
 		failed = append(failed, noRepair{m, err})
 	}
