@@ -12,7 +12,7 @@ import (
 // at the marks; anything else is one record. A chunk may begin or end within a record (Continues, Continued), so
 // the first and the last may be pieces.
 func EachRecord(c *record.Chunk, f func(rec []byte, off int, at int64)) {
-	switch unit := fileOf(c).Unit; {
+	switch unit := FileOf(c).Unit; {
 	case len(c.Data) == 0:
 	case unit == record.Line:
 		eachLine(c, f)
@@ -52,7 +52,7 @@ func eachLine(c *record.Chunk, f func(rec []byte, off int, at int64)) {
 // framed it may have asked for any of them. Records of other units have no line end.
 func Cut(c *record.Chunk, rec []byte) (text, end []byte) {
 	n := 0
-	switch fileOf(c).Unit {
+	switch FileOf(c).Unit {
 	case record.Line:
 		if len(rec) > 0 && rec[len(rec)-1] == '\n' {
 			n = 1
@@ -65,7 +65,7 @@ func Cut(c *record.Chunk, rec []byte) (text, end []byte) {
 
 // cutAny is Cut for formats that people read: what one write(2) wrote loses a line end too.
 func cutAny(c *record.Chunk, rec []byte) []byte {
-	if fileOf(c).Unit == record.Write {
+	if FileOf(c).Unit == record.Write {
 		return rec[:len(rec)-lineEnd(rec)]
 	}
 	text, _ := Cut(c, rec)
@@ -100,7 +100,7 @@ func endingOf(c *record.Chunk, rec []byte, off int) ending {
 		continues: off == 0 && c.Flags&record.Continues != 0,
 		continued: off+len(rec) == len(c.Data) && c.Flags&record.Continued != 0,
 	}
-	switch unit := fileOf(c).Unit; {
+	switch unit := FileOf(c).Unit; {
 	case len(end) == 0:
 		e.none = unit == record.Line || unit == record.Framed
 	case string(end) != "\n":
@@ -114,18 +114,21 @@ var (
 	noWriter = &record.Writer{}
 )
 
-func fileOf(c *record.Chunk) *record.File {
+// FileOf returns the file of a chunk, an empty one where it is not known, as of some gaps.
+func FileOf(c *record.Chunk) *record.File {
 	if c.File == nil {
 		return noFile
 	}
 	return c.File
 }
 
-func writerOf(c *record.Chunk) *record.Writer {
+// WriterOf returns the writer of a chunk, an empty one where it is not known.
+func WriterOf(c *record.Chunk) *record.Writer {
 	if c.Writer == nil {
 		return noWriter
 	}
 	return c.Writer
 }
 
-func lastName(p string) string { return p[strings.LastIndexByte(p, '/')+1:] }
+// LastName returns what follows the last slash of a path.
+func LastName(p string) string { return p[strings.LastIndexByte(p, '/')+1:] }

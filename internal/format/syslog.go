@@ -136,10 +136,10 @@ func (s *syslogFormat) attributes(c *record.Chunk) {
 	if s.who.same(c) {
 		return
 	}
-	f, w := fileOf(c), writerOf(c)
+	f, w := FileOf(c), WriterOf(c)
 	app, proc := w.Comm, ""
 	if app == "" {
-		app = lastName(f.Path)
+		app = LastName(f.Path)
 	}
 	known := w.Kind != record.Unknown
 	if known && w.PID != 0 {

@@ -154,7 +154,7 @@ func (f field) varies() bool { return f <= fieldOfRecord }
 // shared appends what p is for all records of c.
 func (p *part) shared(dst []byte, c *record.Chunk) []byte {
 	number := uint64(0)
-	switch f, w := fileOf(c), writerOf(c); p.field {
+	switch f, w := FileOf(c), WriterOf(c); p.field {
 	case literal:
 		return append(dst, p.text...)
 	case fieldHost:
@@ -162,9 +162,9 @@ func (p *part) shared(dst []byte, c *record.Chunk) []byte {
 	case fieldPath:
 		return append(dst, f.Path...)
 	case fieldName:
-		return append(dst, lastName(f.Path)...)
+		return append(dst, LastName(f.Path)...)
 	case fieldDir:
-		return append(dst, f.Path[:max(0, len(f.Path)-len(lastName(f.Path))-1)]...)
+		return append(dst, f.Path[:max(0, len(f.Path)-len(LastName(f.Path))-1)]...)
 	case fieldMount:
 		return append(dst, f.Mount...)
 	case fieldRule:

@@ -24,7 +24,7 @@ func newFormat(o Options) (format.Format, error) {
 // estimate is about how long the text of c is.
 func estimate(f format.Format, c *record.Chunk) int64 {
 	records := 1 + len(c.Marks)
-	if fileOf(c).Unit == record.Line {
+	if format.FileOf(c).Unit == record.Line {
 		records = 1 + bytes.Count(c.Data, []byte{'\n'})
 	}
 	return int64(records)*int64(f.Overhead(c)) + 2*int64(c.Len)

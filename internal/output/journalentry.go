@@ -50,7 +50,7 @@ func (e *entryMaker) record(c *record.Chunk, rec []byte, off int, at int64) []by
 	text, end := format.Cut(c, rec)
 	b := journald.Field(e.buf[:0], "MESSAGE", text)
 	b = journald.Field(b, "PRIORITY", infoPriority)
-	if unit := fileOf(c).Unit; len(end) == 0 && (unit == record.Line || unit == record.Framed) {
+	if unit := format.FileOf(c).Unit; len(end) == 0 && (unit == record.Line || unit == record.Framed) {
 		b = journald.Field(b, "FTFUSE_NO_LF", "1")
 	}
 	if off == 0 && c.Flags&record.Continues != 0 {
@@ -69,7 +69,7 @@ func (e *entryMaker) gap(c *record.Chunk) []byte {
 	if g.Bytes == 0 {
 		what = "an unknown number of bytes"
 	}
-	b := journald.Field(e.buf[:0], "MESSAGE", fmt.Sprintf("%s of %s will not come: %s", what, orUnknown(fileOf(c).Path), g.Reason))
+	b := journald.Field(e.buf[:0], "MESSAGE", fmt.Sprintf("%s of %s will not come: %s", what, orUnknown(format.FileOf(c).Path), g.Reason))
 	b = journald.Field(b, "PRIORITY", warningPriority)
 	b = journald.Number(b, "FTFUSE_GAP_FIRST", g.First)
 	b = journald.Field(b, "FTFUSE_GAP_REASON", g.Reason.String())
@@ -104,10 +104,10 @@ func (e *entryMaker) prepare(c *record.Chunk) {
 		return
 	}
 	e.source, e.file, e.writer = c.Source, c.File, c.Writer
-	f := fileOf(c)
+	f := format.FileOf(c)
 	identifier := e.identifier
 	if identifier == "" {
-		identifier = lastName(f.Path)
+		identifier = format.LastName(f.Path)
 	}
 	if identifier == "" {
 		identifier = "ftfuse"

@@ -20,37 +20,18 @@ type pathTemplate struct {
 // pathPart appends its text for c to dst.
 type pathPart func(dst []byte, c *record.Chunk) []byte
 
-var (
-	noFile   = &record.File{}
-	noWriter = &record.Writer{}
-)
-
-func fileOf(c *record.Chunk) *record.File {
-	if c.File == nil {
-		return noFile
-	}
-	return c.File
-}
-
-func writerOf(c *record.Chunk) *record.Writer {
-	if c.Writer == nil {
-		return noWriter
-	}
-	return c.Writer
-}
-
 // values are the variables of a path whose text comes from a peer. A name is one component; path and dir may be several.
 var values = map[string]func(*record.Chunk) string{
 	"host":      func(c *record.Chunk) string { return c.Source.Host },
 	"sender":    func(c *record.Chunk) string { return c.Source.Sender.String() },
-	"path":      func(c *record.Chunk) string { return fileOf(c).Path },
-	"name":      func(c *record.Chunk) string { return lastName(fileOf(c).Path) },
-	"dir":       func(c *record.Chunk) string { p := fileOf(c).Path; return p[:len(p)-len(lastName(p))] },
-	"mount":     func(c *record.Chunk) string { return fileOf(c).Mount },
-	"rule":      func(c *record.Chunk) string { return fileOf(c).Rule },
-	"unit":      func(c *record.Chunk) string { return writerOf(c).Unit },
-	"container": func(c *record.Chunk) string { return writerOf(c).Container },
-	"comm":      func(c *record.Chunk) string { return writerOf(c).Comm },
+	"path":      func(c *record.Chunk) string { return format.FileOf(c).Path },
+	"name":      func(c *record.Chunk) string { return format.LastName(format.FileOf(c).Path) },
+	"dir":       func(c *record.Chunk) string { p := format.FileOf(c).Path; return p[:len(p)-len(format.LastName(p))] },
+	"mount":     func(c *record.Chunk) string { return format.FileOf(c).Mount },
+	"rule":      func(c *record.Chunk) string { return format.FileOf(c).Rule },
+	"unit":      func(c *record.Chunk) string { return format.WriterOf(c).Unit },
+	"container": func(c *record.Chunk) string { return format.WriterOf(c).Container },
+	"comm":      func(c *record.Chunk) string { return format.WriterOf(c).Comm },
 }
 
 var numbers = map[string]func(*record.Writer) uint32{
@@ -58,8 +39,6 @@ var numbers = map[string]func(*record.Writer) uint32{
 	"gid": func(w *record.Writer) uint32 { return w.GID },
 	"pid": func(w *record.Writer) uint32 { return w.PID },
 }
-
-func lastName(p string) string { return p[strings.LastIndexByte(p, '/')+1:] }
 
 // parsePath reads a template. Without variables it names one file for everything.
 func parsePath(text string, loc *time.Location) (*pathTemplate, error) {
@@ -108,7 +87,7 @@ func parseVariable(v string, loc *time.Location) (pathPart, error) {
 	}
 	if f, ok := numbers[v]; ok {
 		return func(dst []byte, c *record.Chunk) []byte {
-			return strconv.AppendUint(dst, uint64(f(writerOf(c))), 10)
+			return strconv.AppendUint(dst, uint64(f(format.WriterOf(c))), 10)
 		}, nil
 	}
 	f, ok := values[v]
