@@ -159,7 +159,7 @@ func TestBackOff(t *testing.T) {
 			t.Errorf("the log has no %s:\n%s", want, log)
 		}
 	}
-	if strings.Contains(log, "16ms") {
+	if strings.Contains(log, "again_in=16ms") {
 		t.Errorf("a pause was longer than the longest:\n%s", log)
 	}
 }
