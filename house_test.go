@@ -42,6 +42,7 @@ var edges = map[string]string{
 	"internal/payload":                "record wire",
 	"internal/drain":                  "record payload notice",
 	"internal/uplink":                 "record payload wire notice",
+	"internal/share":                  "record",
 	"internal/ingest":                 "record pulse wire notice",
 	"internal/ledger":                 "record notice",
 	"internal/ledger/faulty":          "", // fault injection for tests
@@ -55,7 +56,7 @@ var edges = map[string]string{
 	"internal/journald":               "",
 	"internal/journald/journaldtest":  "", // for tests
 	"internal/systemd":                "journald",
-	"internal/node":                   "record pulse identify rules filter refine drain format plugin wire mount handover capture queue uplink ingest ledger output config control metrics systemd notice tap",
+	"internal/node":                   "record pulse identify rules filter refine drain format plugin wire mount handover capture queue share uplink ingest ledger output config control metrics systemd notice tap",
 	"receiver":                        "record ingest",
 	"receiver/examples/ftfuse-sqlite": "receiver",
 	"internal/receivertest":           "record queue uplink wire", // for tests

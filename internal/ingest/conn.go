@@ -31,6 +31,7 @@ type conn struct {
 	log  *connLog
 
 	hello wire.Hello // set by run before join, then read by anybody
+	probe bool       // it only asks; set by run with hello
 
 	reading   context.Context // ends when reading must: the server stops, the peer is replaced or does not read
 	interrupt context.CancelCauseFunc
@@ -86,12 +87,21 @@ func (c *conn) run() {
 	c.s.stats.accepted.Add(1)
 	err := c.handshake()
 	if err == nil {
-		c.log.welcomed(c)
-		err = c.exchange()
-		c.log.ended(c, err)
+		err = c.serve()
 	}
 	close(c.ended)
 	c.farewell(err)
+}
+
+// serve runs the connection between handshake and farewell. One that only asks is not worth a word to people.
+func (c *conn) serve() error {
+	if c.probe {
+		return c.exchange()
+	}
+	c.log.welcomed(c)
+	err := c.exchange()
+	c.log.ended(c, err)
+	return err
 }
 
 // exchange runs the connection between handshake and farewell.

@@ -37,10 +37,12 @@ func (c *conn) handshake() error {
 	}
 	c.hello = hello
 	c.latest.Store(time.Now().UnixNano())
-	if err := c.s.join(ctx, c); err != nil {
+	w := wire.Welcome{Version: wire.Version, Credit: c.s.credit(), Limits: c.s.o.limits(), Receiver: c.s.o.ID, Name: wire.Text(c.s.o.Name)}
+	if slices.Contains(hello.Features, wire.Probe) {
+		c.probe, w.Features = true, []wire.Text{wire.Probe}
+	} else if err := c.s.join(ctx, c); err != nil {
 		return err
 	}
-	w := wire.Welcome{Version: wire.Version, Credit: c.s.credit(), Limits: c.s.o.limits()}
 	for _, s := range hello.Streams {
 		m, err := c.s.o.Output.Mark(ctx, s)
 		if err != nil {
@@ -52,6 +54,7 @@ func (c *conn) handshake() error {
 		}
 	}
 	c.window.grant(0, w.Credit)
+	w.Time = uint64(time.Now().UnixNano())
 	return c.write(w)
 }
 
@@ -69,7 +72,7 @@ func (s *Server) join(ctx context.Context, c *conn) error {
 			return nil
 		}
 		if old.hello.Instance != c.hello.Instance {
-			if err := old.probe(ctx); err != nil {
+			if err := old.lives(ctx); err != nil {
 				return err
 			}
 		}
@@ -90,9 +93,9 @@ func (s *Server) join(ctx context.Context, c *conn) error {
 	}
 }
 
-// probe returns nil when the peer of c shows no life within ProbeTimeout: a sender that was restarted or cut off is
+// lives returns nil when the peer of c shows no life within ProbeTimeout: a sender that was restarted or cut off is
 // not mistaken for a clone because its former connection has not been noticed dead.
-func (c *conn) probe(ctx context.Context) error {
+func (c *conn) lives(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, c.s.o.ProbeTimeout)
 	defer cancel()
 	start := time.Now().UnixNano()

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"ftfuse/internal/pulse"
+	"ftfuse/internal/record"
 	"ftfuse/internal/wire"
 )
 
@@ -19,8 +20,11 @@ const (
 // Options of a Server. Zero values of numbers take the defaults in brackets.
 type Options struct {
 	Output Output
-	Logger *slog.Logger // [slog.Default()]
-	Pulses *pulse.Group // each connection has one, and is at work while it asks the output for marks
+	Logger *slog.Logger    // [slog.Default()]
+	ID     record.SenderID // of this receiver, kept with the marks; senders tell receivers apart by it, and data that has passed it is refused
+	Name   string          // of this machine, for people
+	Relay  bool            // what comes goes on to other receivers: data may not have passed as many relays as there may be
+	Pulses *pulse.Group    // each connection has one, and is at work while it asks the output for marks
 
 	Connections int   // at once, of all listeners and peers [512]
 	PerAddress  int   // at once from one address, or IPv6 /64 [128]

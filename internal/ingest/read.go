@@ -129,6 +129,8 @@ func (c *conn) batch(d *wire.Decoder, number uint64, size int) error {
 	switch {
 	case err != nil:
 		return refuse(Malformed, wire.Malformed, 0, "%v", err)
+	case c.probe:
+		return refuse(Malformed, wire.Malformed, h.Number, "got batch %d from a peer that said it would send none", h.Number)
 	case h.Number != number:
 		return refuse(Malformed, wire.Malformed, h.Number, "got batch %d, want %d", h.Number, number)
 	case h.Body > c.s.o.Body:
@@ -199,8 +201,15 @@ func (c *conn) fill(d *wire.Decoder, it *item, h wire.BatchHeader, size int) err
 	if it.chunks, err = d.Batch(h, frame, scratch, newChunks()); err != nil {
 		return refuse(Malformed, wire.Malformed, it.number, "%v", err)
 	}
+	var source *record.Source
 	for i := range it.chunks {
 		ch := &it.chunks[i]
+		if ch.Source != source {
+			source = ch.Source
+			if err := c.s.loops(it.number, source); err != nil {
+				return err
+			}
+		}
 		if sum := record.CRC(ch.Data); sum != ch.CRC {
 			return refuse(BadSum, wire.BadData, it.number, "batch %d: %v", it.number, sumError(ch, sum))
 		}
@@ -213,6 +222,18 @@ func (c *conn) fill(d *wire.Decoder, it *item, h wire.BatchHeader, size int) err
 		f.bytes.Add(it.payload)
 		f.records.Add(it.records)
 		f.wireBytes.Add(uint64(size) + 4)
+	}
+	return nil
+}
+
+// loops refuses what has been here before, and what has passed so many relays that it must go in circles.
+func (s *Server) loops(number uint64, source *record.Source) error {
+	switch n := len(source.Hops) / record.HopLen; {
+	case s.o.ID != (record.SenderID{}) && source.Passed(s.o.ID):
+		return refuse(Looping, wire.Loop, number, "batch %d: data of host %q comes here a second time, by %d relays: want targets of relays that do not lead back to %s",
+			number, source.Host, n, s.o.Name)
+	case s.o.Relay && n >= record.MaxHops:
+		return refuse(Looping, wire.Loop, number, "batch %d: data of host %q has passed %d relays, want less than %d to hand it on", number, source.Host, n, record.MaxHops)
 	}
 	return nil
 }

@@ -32,12 +32,13 @@ const (
 	Deaf                            // does not read what is sent to it
 	NotTaken                        // the output refused a batch for good
 	NoMarks                         // the output cannot say what it holds
+	Looping                         // data that has been here before, or has passed too many relays
 	reasonsEnd
 )
 
 func (r Reason) String() string {
 	return [...]string{"too_many", "too_many_per_address", "no_hello", "stray", "wrong_version", "clone", "waiting", "oversized",
-		"malformed", "bad_sum", "beyond_credit", "slow", "silent", "deaf", "not_taken", "no_marks", "unknown"}[min(r, reasonsEnd)]
+		"malformed", "bad_sum", "beyond_credit", "slow", "silent", "deaf", "not_taken", "no_marks", "looping", "unknown"}[min(r, reasonsEnd)]
 }
 
 // refusal ends a connection: counted, logged, and told to the peer.

@@ -101,9 +101,17 @@ func (r *receiver) open() (plugins map[string]destination, err error) {
 	if plugins, err = r.openOutputs(cfg); err != nil {
 		return nil, err
 	}
+	id, err := senderID(cfg.StateDir)
+	if err != nil {
+		return nil, err
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return nil, fmt.Errorf("read host name: %w", err)
+	}
 	l := cfg.Limits
 	r.ingest, err = ingest.New(ingest.Options{
-		Output: tappedOutputs{&r.outputs, &r.tap}, Logger: r.log.With("part", "ingest"), Pulses: &r.pulses, Connections: l.Connections, PerAddress: l.PerAddress,
+		ID: id, Name: host, Output: tappedOutputs{&r.outputs, &r.tap}, Logger: r.log.With("part", "ingest"), Pulses: &r.pulses, Connections: l.Connections, PerAddress: l.PerAddress,
 		Memory: int64(l.Memory), HandshakeTimeout: l.HandshakeTimeout, IdleTimeout: l.IdleTimeout, WriteTimeout: l.WriteTimeout,
 	})
 	if err != nil {

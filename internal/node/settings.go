@@ -6,6 +6,8 @@ import (
 
 	"ftfuse/internal/config"
 	"ftfuse/internal/queue"
+	"ftfuse/internal/record"
+	"ftfuse/internal/share"
 	"ftfuse/internal/uplink"
 	"ftfuse/internal/wire"
 )
@@ -25,11 +27,11 @@ func durability(s string) queue.Durability {
 	return map[string]queue.Durability{"memory": queue.Memory, "os": queue.OS, "disk": queue.Disk}[s]
 }
 
-func uplinkOptions(t config.Target, s *sender, b *queue.Cursor, instance [16]byte) uplink.Options {
+func uplinkOptions(t config.Target, s *sender, cur *queue.Cursor, instance [16]byte) uplink.Options {
 	var d net.Dialer
 	network, address := config.Network(t.Address)
-	return uplink.Options{
-		Backlog: b, Store: s.capture, Epoch: s.queue.Epoch, Streams: b.Streams,
+	o := uplink.Options{
+		Backlog: cur, Store: s.capture, Epoch: s.queue.Epoch, Streams: cur.Streams,
 		Dial:     func(ctx context.Context) (net.Conn, error) { return d.DialContext(ctx, network, address) },
 		Identity: uplink.Identity{Sender: s.source.Sender, Host: s.source.Host, BootID: s.source.BootID, Instance: instance},
 		Codec:    map[string]wire.Codec{"none": wire.None, "s2": wire.S2, "zstd": wire.Zstd}[t.Compression],
@@ -38,7 +40,17 @@ func uplinkOptions(t config.Target, s *sender, b *queue.Cursor, instance [16]byt
 		DialTimeout: t.Timeouts.Connect, WriteTimeout: t.Timeouts.Write, AckTimeout: t.Timeouts.Ack, DeadAfter: 3 * t.Keepalive,
 		BackOffMin: t.Backoff.Min, BackOffMax: t.Backoff.Max, Logger: s.log.With("part", "uplink", "target", t.Name),
 	}
+	if t.Name != defaultTarget {
+		n := share.Name(cur, s.source.Sender, "target "+t.Name)
+		o.Backlog, o.Identity.Sender = n, n.Sender()
+		o.Streams = func() []record.Stream { return n.Streams(cur.Streams()) }
+	}
+	return o
 }
+
+// defaultTarget is the one whose streams bear the sender's id. Those of the others bear an id by their name, so that two
+// targets may lead to one receiver.
+const defaultTarget = "default"
 
 func modeOrNil(m config.Mode) *uint32 {
 	if m == 0 {

@@ -72,6 +72,18 @@ func (q *Queue) Epoch() uint64 {
 	return q.rec.Epoch
 }
 
+// BeginEpoch makes what is appended from now on a stream of its own, whatever became of what was appended before.
+func (q *Queue) BeginEpoch() (uint64, error) {
+	q.mu.Lock()
+	e := q.newEpoch()
+	q.soil()
+	q.mu.Unlock()
+	if err := q.commit(true); err != nil {
+		return 0, fmt.Errorf("begin epoch: %w", err)
+	}
+	return e, nil
+}
+
 // Held returns the payload bytes, inline and in extents, of entries that some cursor has not passed.
 func (q *Queue) Held() int64 {
 	q.mu.Lock()

@@ -3,6 +3,7 @@ package record
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"strings"
@@ -29,6 +30,15 @@ func ParseSenderID(s string) (SenderID, error) {
 	return id, nil
 }
 
+// Derive returns the id of a part of what id sends, the same for the same label: a target's, a share's, what went by a relay.
+// A receiver keeps one mark for each stream, so chunks that can come to it by two ways need two streams.
+func (id SenderID) Derive(label string) SenderID {
+	h := sha256.New()
+	h.Write(id[:])
+	h.Write([]byte(label))
+	return SenderID(h.Sum(nil)[:len(id)])
+}
+
 // Stream is what a sequence is counted in: sequences grow by one per chunk within (Sender, Epoch)
 // and are never given twice there.
 type Stream struct {
@@ -36,7 +46,7 @@ type Stream struct {
 	Epoch  uint64
 }
 
-// Origin names one chunk for good; relays keep it.
+// Origin names one chunk for good, whichever way it takes. Two chunks with one origin are the same.
 type Origin struct {
 	Stream
 	Seq uint64
@@ -46,8 +56,41 @@ type Origin struct {
 // changed once it has been handed on.
 type Source struct {
 	Stream
-	Host   string // as configured, or the kernel's host name
-	BootID string // /proc/sys/kernel/random/boot_id of the sender's boot
+	Host   string   // as configured, or the kernel's host name
+	BootID string   // /proc/sys/kernel/random/boot_id of the sender's boot
+	First  SenderID // who captured it, if Sender is derived; zero: Sender itself
+	Hops   string   // ids of the relays that it has passed, the first one first, HopLen bytes each
+}
+
+// HopLen is the length of one relay's id in Source.Hops, MaxHops how many there may be.
+const (
+	HopLen  = len(SenderID{})
+	MaxHops = 16
+)
+
+// Captor is the sender that captured what comes from s.
+func (s *Source) Captor() SenderID {
+	if s.First == (SenderID{}) {
+		return s.Sender
+	}
+	return s.First
+}
+
+// Via returns the source of the same data in the stream of a derived id: Sender becomes id, First stays who captured it.
+func (s *Source) Via(id SenderID) *Source {
+	v := *s
+	v.First, v.Sender = s.Captor(), id
+	return &v
+}
+
+// Passed reports whether the data has passed a relay.
+func (s *Source) Passed(relay SenderID) bool {
+	for h := s.Hops; len(h) >= HopLen; h = h[HopLen:] {
+		if h[:HopLen] == string(relay[:]) {
+			return true
+		}
+	}
+	return false
 }
 
 // File says which file a chunk was written to. Shared by pointer, never changed once handed on.
@@ -184,7 +227,9 @@ func (c *Chunk) Input() uint32 {
 func (c *Chunk) Hollow() bool { return c.Gap == nil && c.Len == 0 && c.Span > 0 }
 
 // Origin returns the chunk's name.
-func (c *Chunk) Origin() Origin { return Origin{c.Source.Stream, c.Seq} }
+func (c *Chunk) Origin() Origin {
+	return Origin{Stream{c.Source.Captor(), c.Source.Epoch}, c.Seq}
+}
 
 // Reason says why bytes were dropped.
 type Reason uint8

@@ -75,6 +75,9 @@ func (s *session) acknowledged(a wire.Ack) error {
 	if !ok {
 		return fmt.Errorf("receive ACK: got batch %d, want at most %d and not less than before: %w", a.Through, s.number.Load(), record.ErrCorrupt)
 	}
+	if s.u.o.Several {
+		s.u.memory.acked(a.Through)
+	}
 	err := s.commit(done)
 	s.track.signal()
 	return err

@@ -4,27 +4,26 @@ import (
 	"fmt"
 
 	"ftfuse/internal/record"
+	"ftfuse/internal/wire"
 )
 
 // resume decides, chunk by chunk in the order of the queue, what the receiver has already, and holds the checksum
 // of the sender's own stream against the receiver's. It is used by the sending goroutine.
 type resume struct {
 	now   record.Stream                    // what the sender captured into when it said HELLO
+	owns  func(record.SenderID) bool       // this sender's own ids
 	marks map[record.Stream]record.Durable // of WELCOME
 	own   record.Durable                   // the own stream behind the latest chunk; at first, what is acknowledged
+	aside map[record.Stream]record.Durable // other own streams, where own left them
 }
 
 // newResume compares what is acknowledged, and given, with what the receiver says. behind is set when the receiver
 // knows less than it had acknowledged: its state was set back or is new; what it lost is not here any more.
-func newResume(now record.Stream, acked record.Durable, marks []record.Durable, given uint64) (r *resume, behind bool, err error) {
-	r = &resume{now: now, marks: make(map[record.Stream]record.Durable, len(marks)), own: acked}
-	for _, m := range marks {
-		r.marks[m.Stream] = m
+func newResume(now record.Stream, acked record.Durable, marks []record.Durable, given uint64, owns func(record.SenderID) bool) (r *resume, behind bool, err error) {
+	if r, err = believe(now, marks, given, owns); err != nil {
+		return nil, false, err
 	}
-	if m := r.marks[now]; m.Seq > given { // the queue was put back to an earlier copy: it will give those names again
-		return nil, false, fmt.Errorf("resume epoch %d: receiver holds sequence %d, got %d from the queue so far: %w",
-			now.Epoch, m.Seq, given, record.ErrEpoch)
-	}
+	r.own = acked
 	m := r.marks[acked.Stream]
 	m.Stream = acked.Stream
 	switch {
@@ -37,24 +36,65 @@ func newResume(now record.Stream, acked record.Durable, marks []record.Durable, 
 	return r, false, nil
 }
 
+// believe begins with what the receiver says, but for what this queue cannot have sent.
+func believe(now record.Stream, marks []record.Durable, given uint64, owns func(record.SenderID) bool) (*resume, error) {
+	r := &resume{now: now, owns: owns, marks: make(map[record.Stream]record.Durable, len(marks)), aside: map[record.Stream]record.Durable{}}
+	for _, m := range marks {
+		r.marks[m.Stream] = m
+		if owns(m.Sender) && m.Epoch == now.Epoch && m.Seq > given { // the queue was put back to an earlier copy: it will give those names again
+			return nil, fmt.Errorf("resume epoch %d: receiver holds sequence %d, got %d from the queue so far: %w",
+				now.Epoch, m.Seq, given, record.ErrEpoch)
+		}
+	}
+	return r, nil
+}
+
+// recall begins where this process left the receiver, or where that says to be if they have not met.
+func (s *session) recall(w wire.Welcome, own record.Stream) (*resume, error) {
+	r, err := believe(own, w.Marks, s.u.o.Backlog.Given(), s.u.owns)
+	if err != nil {
+		return nil, err
+	}
+	if odd := s.u.memory.begin(w.Receiver, w.Marks, s.u.owns); odd != nil {
+		return nil, fmt.Errorf("resume epoch %d: receiver %v holds checksum %016x at sequence %d, which was not sent to it: %w",
+			odd.Epoch, w.Receiver, uint64(odd.Chain), odd.Seq, record.ErrEpoch)
+	}
+	for _, m := range w.Marks {
+		if s.u.owns(m.Sender) {
+			r.aside[m.Stream] = m
+		}
+	}
+	r.own = record.Durable{Stream: own}
+	if m, known := r.aside[own]; known {
+		r.own = m
+	}
+	return r, nil
+}
+
+// owns reports whether a stream's sender is this one, by whatever id.
+func (u *Uplink) owns(id record.SenderID) bool { return id == u.o.Identity.Sender || u.o.Own(id) }
+
 // verified says that the own stream has come to the receiver's mark, or was never behind it.
 func (r *resume) verified() bool { return r.own.Seq >= r.marks[r.own.Stream].Seq }
 
 // next says whether c must be sent. An error wraps record.ErrEpoch.
 func (r *resume) next(c *record.Chunk) (send bool, err error) {
 	s := c.Source.Stream
-	if s.Sender != r.now.Sender {
+	if !r.owns(s.Sender) {
 		return c.Seq > r.marks[s].Seq, nil
 	}
 	if s != r.own.Stream {
-		if r.own.Stream == r.now && !r.verified() { // it ended meanwhile, for a reason that another destination had
+		if r.own.Epoch == r.now.Epoch && !r.verified() { // it ended meanwhile, for a reason that another destination had
 			return false, r.differs()
 		}
 		// An epoch that ended before the receiver's mark: its end was lost here with power, after it was sent. What
 		// is left of it was sent before, so the mark covers it.
-		r.own = record.Durable{Stream: s}
+		r.turn(s)
 	}
 	mark := r.marks[s]
+	if c.Seq <= r.own.Seq { // behind where this began: the receiver has proved to hold it
+		return false, nil
+	}
 	if c.Seq > mark.Seq && !r.verified() {
 		return false, r.differs()
 	}
@@ -63,6 +103,31 @@ func (r *resume) next(c *record.Chunk) (send bool, err error) {
 		return false, r.differs()
 	}
 	return c.Seq > mark.Seq, nil
+}
+
+// at says where the own streams stand behind chunks, the latest that next has passed.
+func (r *resume) at(chunks []record.Chunk) (marks []record.Durable) {
+	seen := map[record.Stream]bool{}
+	for i := range chunks {
+		s := chunks[i].Source.Stream
+		if seen[s] || !r.owns(s.Sender) {
+			continue
+		}
+		seen[s] = true
+		d := r.aside[s]
+		if s == r.own.Stream {
+			d = r.own
+		}
+		marks = append(marks, d)
+	}
+	return marks
+}
+
+// turn makes s the own stream that is gone over.
+func (r *resume) turn(s record.Stream) {
+	r.aside[r.own.Stream] = r.own
+	r.own = r.aside[s]
+	r.own.Stream = s
 }
 
 // differs makes the error that demands a new epoch.

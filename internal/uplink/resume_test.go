@@ -37,7 +37,7 @@ func TestResume(t *testing.T) {
 		"other chunks":                          {holds(now, 2, 3), 3, []record.Chunk{chunk(now, 1), chunk(now, 2), chunk(now, 3)}, 0, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r, _, err := newResume(now, record.Durable{}, []record.Durable{tc.mark}, tc.given)
+			r, _, err := newResume(now, record.Durable{}, []record.Durable{tc.mark}, tc.given, func(id record.SenderID) bool { return id == now.Sender })
 			sent := 0
 			for i := 0; i < len(tc.chunks) && err == nil; i++ {
 				var send bool

@@ -53,9 +53,14 @@ func (s *session) damaged(b record.Batch, single bool, damage *payload.Bad) erro
 	if err := s.empty(s.ctx); err != nil { // the queue rewinds to what is acknowledged
 		return err
 	}
-	s.resume.own = s.track.done()
 	if !single {
 		s.u.suspect = span{b.First, b.Last}
+	}
+	if len(s.resume.aside) > 0 { // several streams are gone over in turn: the receiver says best where each stands
+		return damage
+	}
+	s.resume.own = s.track.done()
+	if !single {
 		s.u.o.Backlog.Rewind()
 		return nil
 	}
@@ -202,6 +207,9 @@ func (s *session) ship(chunks []record.Chunk, at span, single, whole bool) error
 	s.u.status.sentRecords.Add(p.records)
 	s.track.add(p)
 	s.track.hold(!s.resume.verified())
+	if s.u.o.Several {
+		s.u.memory.sent(number, s.resume.at(chunks))
+	}
 	n, err := s.writeBatch(frame)
 	if err != nil {
 		return s.broken(fmt.Errorf("send batch %d: %w", number, err))

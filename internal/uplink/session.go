@@ -203,7 +203,12 @@ func (s *session) welcome() (wire.Welcome, error) {
 func (s *session) begin(w wire.Welcome, acked record.Durable, own record.Stream) error {
 	var behind bool
 	var err error
-	if s.resume, behind, err = newResume(own, acked, w.Marks, s.u.o.Backlog.Given()); err != nil {
+	if s.u.o.Several {
+		s.resume, err = s.recall(w, own)
+	} else {
+		s.resume, behind, err = newResume(own, acked, w.Marks, s.u.o.Backlog.Given(), s.u.owns)
+	}
+	if err != nil {
 		return err
 	}
 	if behind {

@@ -31,7 +31,12 @@ type Options struct {
 	Identity Identity
 	Epoch    func() uint64          // of what is captured now; [that of the latest acknowledged chunk]
 	Streams  func() []record.Stream // further streams whose marks are worth knowing, of a relay [none]
-	Logger   *slog.Logger           // [slog.Default()]
+	// Several says that other receivers acknowledge to the same queue, at other times or beside this one. What is
+	// acknowledged then says nothing of this one: it is believed when it is met first, and held to what this process sent it
+	// from then on. Whoever sets it begins an epoch at each start.
+	Several bool
+	Own     func(record.SenderID) bool // further ids under which this sender's data travels, derived ones [none]
+	Logger  *slog.Logger               // [slog.Default()]
 
 	Codec   wire.Codec // [None]
 	Level   int        // of Zstd, 1 (fast) to 22 (small); the others have none [1]
@@ -55,6 +60,7 @@ type Uplink struct {
 	status  status
 	suspect span           // positions that are read and sent entry by entry, to find the one that cannot be
 	tries   map[uint64]int // failed reads by position; used by Run's goroutine
+	memory  memory         // of Options.Several
 }
 
 // span is a run of queue positions; empty if last is 0.
@@ -75,6 +81,9 @@ func New(o Options) (*Uplink, error) {
 	}
 	if o.Streams == nil {
 		o.Streams = func() []record.Stream { return nil }
+	}
+	if o.Own == nil {
+		o.Own = func(record.SenderID) bool { return false }
 	}
 	o.Level = or(o.Level, 1)
 	o.Batch = or(o.Batch, 1<<20)

@@ -17,14 +17,15 @@ const (
 	Denied     Code = 8 // not allowed to send here
 	GoingDown  Code = 9 // the receiver stops
 	Superseded Code = 10
+	Loop       Code = 11 // the data has passed this relay before, or too many
 )
 
 func (c Code) String() string {
-	if c < NoVersion || c > Superseded {
+	if c < NoVersion || c > Loop {
 		return fmt.Sprintf("code %d", uint8(c))
 	}
 	return [...]string{"", "no common version", "new epoch required", "busy", "malformed", "bad data", "not taken",
-		"over limit", "denied", "going down", "superseded"}[c]
+		"over limit", "denied", "going down", "superseded", "loop"}[c]
 }
 
 // Ack says that the receiver answers for all batches up to Through, and that bodies of at most Credit bytes in

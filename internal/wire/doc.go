@@ -21,7 +21,7 @@
 //
 //	sender                                   receiver
 //	HELLO  [1, "ftfuse", versions, sender id, epoch, instance, host, boot id, acked, streams, features]
-//	                                         WELCOME [2, version, marks, credit, limits, features]
+//	                                         WELCOME [2, version, marks, credit, limits, features, receiver, name, time]
 //	BATCH  [3, number, codec, crc, head length, body length, body]
 //	                                         ACK     [4, through, credit]
 //	                                         NACK    [5, code, number, text]
@@ -58,8 +58,11 @@
 //
 // WELCOME.limits is [largest body in bytes, most chunks of a batch, silence in ms after which the receiver closes,
 // codecs as a bit set of 1<<codec; codec 0 is always allowed]. The sender takes only a body limit of 3 MiB to 8 MiB, 1 to
-// 65536 chunks and a silence of at least 1000 ms. credit is as in ACK. features are names that both sides may use; there are
-// none so far, and WELCOME has those of HELLO's that are in use: an empty list.
+// 65536 chunks and a silence of at least 1000 ms. credit is as in ACK. features are names that both sides may use, and WELCOME has
+// those of HELLO's that are in use. There is one: "probe" in a HELLO says that the peer only asks how things are; it sends no
+// BATCH, replaces no connection, and is no clone. receiver is bin of 16 bytes, made once at random and kept with the
+// marks: by it a sender that has several receivers tells them apart, and notices one whose marks are gone. name is that of the
+// receiving machine and time what its clock says, both for people. These three may be missing.
 //
 // # Batches
 //
@@ -70,7 +73,7 @@
 //
 // A head is [sources, files, writers, rows], each an array of these:
 //
-//	source [sender id, epoch, host, boot id]
+//	source [sender id, epoch, host, boot id, first, hops]
 //	file   [mount, path, rule, unit]
 //	writer [kind, pid, tid, uid, gid, start, comm, exe, unit, container]
 //	row    [sequence, source, file, writer, handle, offset, time, clock, flags, records, crc, length, marks, gap]
@@ -82,6 +85,11 @@
 //
 //	source  sender id, epoch  the stream of the sequence; behind a relay not that of HELLO
 //	        host, boot id     the machine's name; /proc/sys/kernel/random/boot_id there
+//	        first             the id of the sender that captured it, where sender id is another: the same data can come by
+//	                          several ways, in a stream for each, and (first, epoch, sequence) names it on all of them. 16 bytes
+//	                          of zero, or missing: sender id itself
+//	        hops              the ids of the relays that it has passed, in order, 16 bytes each, in one bin; 16 at most. May be
+//	                          missing: none. A relay that finds itself among them refuses the batch with NACK 11
 //	file    mount             the mount's name in the sender's configuration
 //	        path              relative to the mount, slashes between names, any bytes but NUL
 //	        rule              the name of the rule that decided
@@ -145,6 +153,7 @@
 //	4 malformed           5 bad data (a payload without its checksum)
 //	6 not taken (and never will be)              7 over limit (or credit, or too slow)
 //	8 denied              9 going down           10 superseded (by a newer connection)
+//	11 loop (the data has been here before, or has passed 16 relays)
 //
 // # A receiver, step by step
 //

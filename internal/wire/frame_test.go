@@ -109,10 +109,11 @@ func TestDeepTrailingElements(t *testing.T) {
 	deep := func(n int) []byte { return append(bytes.Repeat([]byte{fixArray | 1}, n), codeNil) }
 	mark := append(append([]byte{fixArray | 5}, make([]byte, 21)...), deep(20_000)...)
 	mark[1], mark[2] = codeBin8, 16 // a sender of zeros, then epoch, sequence, chain
-	b := append([]byte{fixArray | 7, byte(TypeWelcome), 1, fixArray | 1}, mark...)
+	b := append([]byte{fixArray | 10, byte(TypeWelcome), 1, fixArray | 1}, mark...)
 	b = append(append(b, 5, fixArray|5, 1, 2, 3, 4), deep(20_000)...)
-	b = append(append(b, fixArray), deep(20_000)...)
-	want := Welcome{Version: 1, Marks: []record.Durable{{}}, Credit: 5, Limits: Limits{1, 2, 3, 4}, Features: []Text{}}
+	b = append(append(b, fixArray, codeBin8, 16), make([]byte, 16)...)
+	b = append(append(b, codeBin8, 1, 'r', 7), deep(20_000)...)
+	want := Welcome{Version: 1, Marks: []record.Durable{{}}, Credit: 5, Limits: Limits{1, 2, 3, 4}, Features: []Text{}, Name: "r", Time: 7}
 	if got, err := DecodeControl(b); err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, %v, want %+v", got, err, want)
 	}

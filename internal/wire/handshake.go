@@ -14,6 +14,9 @@ const (
 	maxFeatures = 64
 )
 
+// Probe is the feature of a HELLO that only asks: nothing will be sent, and no connection is replaced for it.
+const Probe Text = "probe"
+
 // Hello is the sender's first frame.
 type Hello struct {
 	Versions []uint64 // of the protocol, that the sender speaks
@@ -24,7 +27,7 @@ type Hello struct {
 	BootID   Text
 	Acked    record.Durable  // what the sender knows to be acknowledged of its own stream
 	Streams  []record.Stream // whose marks it wants to know
-	Features []Text          // names that both sides may use; none so far
+	Features []Text          // names that both sides may use
 }
 
 // Append appends the frame.
@@ -56,7 +59,10 @@ type Welcome struct {
 	Marks    []record.Durable // of the streams that HELLO named and the receiver knows
 	Credit   uint64           // as in Ack, before the first batch
 	Limits   Limits
-	Features []Text // those of HELLO's that are in use
+	Features []Text          // those of HELLO's that are in use
+	Receiver record.SenderID // who keeps the marks: made once at random, kept with them; zero: an older version
+	Name     Text            // of the receiving machine, for people
+	Time     uint64          // by the receiver's clock, ns since 1970; 0: an older version
 }
 
 // Append appends the frame.

@@ -51,6 +51,9 @@ func checkNames(c *record.Chunk) error {
 	if w := c.Writer; w != nil {
 		longest = max(longest, len(w.Comm), len(w.Exe), len(w.Unit), len(w.Container))
 	}
+	if h := len(c.Source.Hops); h%record.HopLen != 0 || h > record.HopLen*record.MaxHops {
+		return refuse(c, "hops", fmt.Sprint(h, " bytes"), fmt.Sprintf("a multiple of %d, at most %d", record.HopLen, record.HopLen*record.MaxHops))
+	}
 	if f := c.File; f != nil {
 		longest = max(longest, len(f.Mount), len(f.Rule))
 		if len(f.Path) > MaxPath {

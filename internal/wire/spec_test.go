@@ -68,7 +68,7 @@ func TestSpecificationIsComplete(t *testing.T) {
 	for _, r := range record.Reasons() {
 		want = append(want, fmt.Sprintf("%d %v", r, r))
 	}
-	for c := NoVersion; c <= Superseded; c++ {
+	for c := NoVersion; c <= Loop; c++ {
 		want = append(want, fmt.Sprintf("%d %v", c, c))
 	}
 	for c := range codecsEnd {

@@ -66,11 +66,7 @@ func (h *heads) reset() {
 func (h *heads) appendTables(b []byte) []byte {
 	b = appendArray(b, len(h.sources.list))
 	for _, s := range h.sources.list {
-		b = appendArray(b, 4)
-		b = appendBin(b, s.Sender[:])
-		b = appendUint(b, s.Epoch)
-		b = appendBin(b, s.Host)
-		b = appendBin(b, s.BootID)
+		b = appendSource(b, s)
 	}
 	b = appendArray(b, len(h.files.list))
 	for _, f := range h.files.list {
@@ -97,13 +93,39 @@ func (h *heads) appendTables(b []byte) []byte {
 	return b
 }
 
+func appendSource(b []byte, s *record.Source) []byte {
+	n := 4
+	if s.First != (record.SenderID{}) || s.Hops != "" {
+		n = 6
+	}
+	b = appendArray(b, n)
+	b = appendBin(b, s.Sender[:])
+	b = appendUint(b, s.Epoch)
+	b = appendBin(b, s.Host)
+	b = appendBin(b, s.BootID)
+	if n == 4 {
+		return b
+	}
+	b = appendBin(b, s.First[:])
+	return appendBin(b, s.Hops)
+}
+
 func readSource(r *reader) (s record.Source) {
 	n := r.array("source", 4, maxElements)
 	r.sender("sender", &s.Sender)
 	s.Epoch = r.uint("epoch", maxUint64)
 	s.Host = r.text("host", MaxName)
 	s.BootID = r.text("boot id", MaxName)
-	r.skip(n - 4)
+	if n < 6 {
+		r.skip(n - 4)
+		return s
+	}
+	r.sender("first sender", &s.First)
+	s.Hops = r.text("hops", uint64(record.HopLen*record.MaxHops))
+	if len(s.Hops)%record.HopLen != 0 {
+		r.fail("hops: got %d bytes, want a multiple of %d", len(s.Hops), record.HopLen)
+	}
+	r.skip(n - 6)
 	return s
 }
 

@@ -1,0 +1,64 @@
+// Package share gives what waits for one target to the receivers that are its members.
+package share
+
+import (
+	"context"
+
+	"ftfuse/internal/record"
+)
+
+// Named is a backlog whose streams bear ids of their own, derived by a label. A receiver keeps one mark for each stream, and
+// drops what the mark covers: what reaches it by two ways, each of which has a part of the data or its own pace, has to come
+// as two streams. Source.First still says who captured it.
+type Named struct {
+	record.Backlog
+	own   record.SenderID
+	label string
+}
+
+// Name returns b with other ids. own is the id of the machine whose queue it is.
+func Name(b record.Backlog, own record.SenderID, label string) *Named { return &Named{b, own, label} }
+
+// Sender is the id that own has here.
+func (n *Named) Sender() record.SenderID { return n.own.Derive(n.label) }
+
+// Next implements record.Backlog.
+func (n *Named) Next(ctx context.Context, limit int64) (record.Batch, error) {
+	b, err := n.Backlog.Next(ctx, limit)
+	var from, to *record.Source
+	for i := range b.Chunks {
+		c := &b.Chunks[i]
+		if c.Source != from {
+			from = c.Source
+			to = from.Via(from.Sender.Derive(n.label))
+		}
+		c.Source = to
+	}
+	return b, err
+}
+
+// Ack implements record.Backlog. The queue keeps the mark by its own id.
+func (n *Named) Ack(last uint64, mark record.Durable) error {
+	if mark.Sender == n.Sender() {
+		mark.Sender = n.own
+	}
+	return n.Backlog.Ack(last, mark)
+}
+
+// Acked implements record.Backlog.
+func (n *Named) Acked() (uint64, record.Durable) {
+	last, mark := n.Backlog.Acked()
+	if mark.Sender == n.own {
+		mark.Sender = n.Sender()
+	}
+	return last, mark
+}
+
+// Streams gives a list of streams the ids that they have here.
+func (n *Named) Streams(list []record.Stream) []record.Stream {
+	named := make([]record.Stream, len(list))
+	for i, s := range list {
+		named[i] = record.Stream{Sender: s.Sender.Derive(n.label), Epoch: s.Epoch}
+	}
+	return named
+}
