@@ -7,6 +7,7 @@ import (
 	"net"
 	"time"
 
+	"ftfuse/internal/pace"
 	"ftfuse/internal/payload"
 	"ftfuse/internal/record"
 	"ftfuse/internal/wire"
@@ -221,12 +222,44 @@ func (s *session) ship(chunks []record.Chunk, at span, single, whole bool) error
 func (s *session) writeBatch(frame net.Buffers) (int64, error) {
 	s.writing.Lock()
 	defer s.writing.Unlock()
+	if s.u.o.Line != nil {
+		return s.writePaced(frame)
+	}
 	if err := s.nc.SetWriteDeadline(time.Now().Add(s.u.o.WriteTimeout)); err != nil {
 		return 0, err
 	}
 	n, err := frame.WriteTo(s.nc)
 	s.wrote.Store(time.Now().UnixNano())
 	return n, err
+}
+
+// writePaced writes a frame piece by piece, each when the line lets it pass. Called with writing held.
+func (s *session) writePaced(frame net.Buffers) (n int64, err error) {
+	ctx, cancel := context.WithCancel(s.ctx)
+	defer cancel()
+	defer context.AfterFunc(s.giving, func() { // what is under way has as long as what waits for its acknowledgement
+		wait(ctx, s.u.o.StopTimeout)
+		cancel()
+	})()
+	for _, b := range frame {
+		for len(b) > 0 {
+			piece := b[:min(len(b), pace.Piece)]
+			b = b[len(piece):]
+			err := s.u.o.Line.Do(ctx, s.u.o.Class, len(piece), func() error {
+				if err := s.nc.SetWriteDeadline(time.Now().Add(s.u.o.WriteTimeout)); err != nil {
+					return err
+				}
+				wrote, err := s.nc.Write(piece)
+				n += int64(wrote)
+				s.wrote.Store(time.Now().UnixNano())
+				return err
+			})
+			if err != nil {
+				return n, err
+			}
+		}
+	}
+	return n, nil
 }
 
 // broken waits a moment after a failed write: the receiver's reason may lie in the socket, unread, and is worth more.

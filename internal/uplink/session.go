@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"slices"
 	"sync"
@@ -59,6 +60,10 @@ func (s *session) run(ctx context.Context) error {
 	defer context.AfterFunc(s.ctx, func() { s.nc.Close() })() // wakes whoever reads or writes
 	if err := s.handshake(ctx); err != nil {
 		return s.over(err)
+	}
+	if age := s.u.o.MaxAge; age > 0 {
+		old := time.AfterFunc(age-age/10+rand.N(age/5+1), s.halt)
+		defer old.Stop()
 	}
 	var wg sync.WaitGroup
 	wg.Go(func() { s.end(s.receive()) })

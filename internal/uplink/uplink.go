@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"ftfuse/internal/notice"
+	"ftfuse/internal/pace"
 	"ftfuse/internal/record"
 	"ftfuse/internal/wire"
 )
@@ -43,6 +44,10 @@ type Options struct {
 	Batch   int        // payload bytes of a batch, at least one chunk [1 MiB]
 	Window  int64      // bytes under way, at most, whatever the receiver grants [16 MiB]
 	Batches int        // batches under way [256]
+
+	Line   *pace.Line    // the way to the receiver, shared with others: when a batch may go [at once]
+	Class  pace.Class    // how much this data matters on Line
+	MaxAge time.Duration // of a connection, a tenth more or less at random; then it ends in order and begins anew [none]
 
 	DialTimeout      time.Duration // [10 s]
 	HandshakeTimeout time.Duration // [20 s]
