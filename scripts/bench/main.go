@@ -54,7 +54,7 @@ func parse(args []string) (options, error) {
 	f.Int64Var(&o.bytes, "bytes", 512<<20, "bytes of one run end to end")
 	f.IntVar(&o.lines, "lines", 2_000_000, "lines of one run with one write per line, at most")
 	f.Int64Var(&o.backlog, "backlog", 1<<30, "bytes that wait while the receiver is away")
-	f.StringVar(&o.only, "only", "write,transfer,backlog,filters,formats,pipe,rules", "parts to run")
+	f.StringVar(&o.only, "only", "write,transfer,backlog,filters,formats,pipe,compression,rules", "parts to run")
 	quick := f.Bool("quick", false, "a small run, to see that all works: what other options do not set is "+quickly)
 	f.StringVar(&o.write, "write", "", "a markdown file whose part between the bench marks is replaced")
 	if err := f.Parse(args); err != nil {
@@ -147,7 +147,7 @@ func measure(ctx context.Context, o options) error {
 		name string
 		run  func(context.Context, options, tools, *report) error
 	}{{"write", writeCost}, {"transfer", transfer}, {"backlog", backlog}, {"filters", filters}, {"formats", formats},
-		{"pipe", pipes}, {"rules", ruleCost}} {
+		{"pipe", pipes}, {"compression", compression}, {"rules", ruleCost}} {
 		if !strings.Contains(o.only, part.name) {
 			continue
 		}
