@@ -23,6 +23,8 @@ const everything = "*"
 var edges = map[string]string{
 	"internal/record":                 "",
 	"internal/wire":                   "record",
+	"internal/secure":                 "",
+	"internal/authority":              "",
 	"internal/identify":               "record",
 	"internal/rules":                  "record",
 	"internal/fields":                 "",
@@ -58,10 +60,11 @@ var edges = map[string]string{
 	"internal/journald/journaldtest":  "", // for tests
 	"internal/systemd":                "journald",
 	"internal/node":                   "record pulse identify rules filter refine drain format plugin wire mount handover capture queue share uplink ingest ledger output config control metrics systemd notice tap",
+	"internal/node":                   "record pulse identify rules filter refine drain format plugin wire secure mount handover capture queue uplink ingest ledger output config control metrics systemd notice tap",
 	"receiver":                        "record ingest",
 	"receiver/examples/ftfuse-sqlite": "receiver",
 	"internal/receivertest":           "record queue uplink wire", // for tests
-	"cmd/ftfuse":                      "bugreport record rules filter format capture refine queue output plugin config control node systemd notice top k2hft",
+	"cmd/ftfuse":                      "authority secure bugreport record rules filter format capture refine queue output plugin config control node systemd notice top k2hft",
 	"cmd/mount.ftfuse":                "attach handover notice systemd",
 	"cmd/ftfuse-broker":               "handover systemd",
 	"scripts/bench":                   "",
