@@ -59,8 +59,7 @@ var edges = map[string]string{
 	"internal/journald":               "",
 	"internal/journald/journaldtest":  "", // for tests
 	"internal/systemd":                "journald",
-	"internal/node":                   "record pulse identify rules filter refine drain format plugin wire mount handover capture queue share uplink ingest ledger output config control metrics systemd notice tap",
-	"internal/node":                   "record pulse identify rules filter refine drain format plugin wire secure mount handover capture queue uplink ingest ledger output config control metrics systemd notice tap",
+	"internal/node":                   "record pulse identify rules filter refine drain format plugin wire mount handover capture queue share uplink ingest ledger output config control metrics systemd notice tap secure",
 	"receiver":                        "record ingest",
 	"receiver/examples/ftfuse-sqlite": "receiver",
 	"internal/receivertest":           "record queue uplink wire", // for tests

@@ -16,6 +16,8 @@ func (l *loader) checkReceiver(c *Receiver) {
 	run(func(c *Receiver) { l.checkControl(c.Control) }, "control")
 	run(func(c *Receiver) { l.checkMetrics(c.Metrics.Listen, c.Control) }, "control", "metrics")
 	run(l.checkListen, "listen")
+	run(l.checkListenTLS, "listen", "tls", "insecure", "peers")
+	run(l.checkPeers, "peers")
 	run(l.checkLimits, "limits")
 	run(l.checkOutputs, "outputs", "state_dir")
 	run(l.checkReceiverRules, "rules", "outputs", "patterns")
@@ -33,9 +35,6 @@ func (l *loader) checkListen(c *Receiver) {
 			l.bad("listen", fmt.Sprintf("got %s twice", a), "remove one of them")
 		}
 		seen[a] = true
-		if !local(a) {
-			l.doubt("listen", a+" takes data without encryption from whoever reaches it", "use it in networks that you trust")
-		}
 	}
 }
 

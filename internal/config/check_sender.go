@@ -92,9 +92,7 @@ func (l *loader) checkTargets(c *Sender) {
 		if t.Compression != "zstd" && l.changed(t, "level") {
 			l.doubt(at+".level", "has no effect with compression: "+t.Compression, "write compression: zstd, or remove it")
 		}
-		if !local(t.Address) {
-			l.doubt(at+".address", t.Address+" is reached without encryption and without proof of who answers", "use it in networks that you trust")
-		}
+		l.checkTargetTLS(at, t)
 		if i > 0 && !used[t.Name] {
 			l.doubt(at, "no rule sends to it", "remove it, or name it as target of a rule")
 		}

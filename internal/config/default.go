@@ -78,7 +78,7 @@ func defaultElements(root reflect.Type) []any {
 		output.Path = "{path}"
 	}
 	return []any{
-		defaultMount(), DefaultRule(), defaultReceiverRule(), defaultTarget(), output,
+		defaultMount(), DefaultRule(), defaultReceiverRule(), defaultTarget(), defaultPeer(), output,
 		Filter{With: "***"}, Limit{Per: "rule", Burst: 10 * time.Second, Every: 24 * time.Hour},
 		Pattern{}, Test{}, Expect{},
 	}

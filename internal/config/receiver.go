@@ -9,6 +9,9 @@ type Receiver struct {
 	Log      Log             `koanf:"log"`
 	Metrics  ReceiverMetrics `koanf:"metrics"`
 	Listen   []string        `koanf:"listen" form:"address"`
+	TLS      TLS             `koanf:"tls"`
+	Insecure bool            `koanf:"insecure"` // without TLS, although others than this machine reach it
+	Peers    []Peer          `koanf:"peers"`    // none: whoever gets in may send everything
 	Limits   Limits          `koanf:"limits"`
 	Rules    []ReceiverRule  `koanf:"rules"` // none: everything goes to every output
 	Outputs  []Output        `koanf:"outputs"`

@@ -64,6 +64,8 @@ type Queue struct {
 type Target struct {
 	Name          string        `koanf:"name" form:"name"`
 	Address       string        `koanf:"address" form:"address"`
+	TLS           TargetTLS     `koanf:"tls"`
+	Insecure      bool          `koanf:"insecure"` // without TLS, although it is not on this machine
 	Compression   string        `koanf:"compression" oneof:"none s2 zstd"`
 	Level         int           `koanf:"level" min:"1" max:"22"`      // zstd only
 	Window        Size          `koanf:"window" min:"64KiB"`          // sent and not acknowledged, bytes

@@ -129,6 +129,12 @@ func (t *translator) servers(s *Section, before int) []target {
 	return out
 }
 
+// loopback reports whether host is this machine.
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
+}
+
 // hostName reports whether s is a host's name or address as far as anybody can see.
 func hostName(s string) bool {
 	if net.ParseIP(s) != nil {

@@ -1,7 +1,6 @@
 package k2hft
 
 import (
-	"net"
 	"path"
 	"strings"
 
@@ -32,8 +31,7 @@ func (t *translator) listen(p *page) {
 	for _, s := range t.src.all(secSvrNode) {
 		names, err := expandHosts(s.text("NAME"), maxNodes)
 		for _, n := range names {
-			ip := net.ParseIP(n)
-			local, named = local && (strings.EqualFold(n, "localhost") || ip != nil && ip.IsLoopback()), true
+			local, named = local && loopback(n), true
 		}
 		local = local && err == nil
 		if e := s.last("NAME"); e != nil {
@@ -44,9 +42,10 @@ func (t *translator) listen(p *page) {
 		p.line(0, `listen: ["127.0.0.1:`+port+`"]`, "NAME of ["+secSvrNode+"] is this machine itself")
 		return
 	}
-	p.note(0, "On every address of the machine, as chmpx does. Whoever reaches it can send: let a firewall say who may.")
+	p.note(0, "On every address of the machine and without encryption, as chmpx does without SSL. Whoever reaches it can send: let a firewall say who may, or take tls: {ca, cert, key} for insecure, with certificates of `ftfuse certs`.")
 	p.line(0, `listen: [":`+port+`"]`, "")
-	t.report.say(Differs, "listen: receivers listen on port "+port+" of every address, whatever PORT said; who may connect is up to the firewall until there are certificates")
+	p.line(0, "insecure: true", "")
+	t.report.say(Differs, "listen: receivers listen on port "+port+" of every address, whatever PORT said; who may connect is up to the firewall until insecure makes way for tls")
 }
 
 // what is written of one receiver.

@@ -2,6 +2,7 @@ package k2hft
 
 import (
 	"fmt"
+	"net"
 	"path"
 	"strconv"
 	"strings"
@@ -198,6 +199,9 @@ func writeTargets(p *page, targets []target, spare []target) {
 	for _, one := range targets {
 		p.line(2, "- name: "+one.name, "")
 		p.line(4, "address: "+scalar(one.address), one.note)
+		if host, _, _ := net.SplitHostPort(one.address); !loopback(host) {
+			p.line(4, "insecure: true", "in the open, as chmpx without SSL; tls: {ca, cert, key} instead, with certificates of `ftfuse certs`")
+		}
 	}
 	if len(spare) == 0 {
 		return
