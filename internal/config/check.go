@@ -78,6 +78,10 @@ func (l *loader) checkNames(at string, list []string, d destinations) {
 func nameOfMount(m Mount) string   { return m.Name }
 func nameOfOutput(o Output) string { return o.Name }
 func nameOfTarget(t Target) string { return t.Name }
+func nameOfMember(m Member) string { return m.Name }
+
+// hasWord reports whether word is one of words, which spaces separate.
+func hasWord(words, word string) bool { return slices.Contains(strings.Fields(words), word) }
 
 func names[T any](list []T, name func(T) string) []string {
 	out := make([]string, len(list))

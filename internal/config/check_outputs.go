@@ -22,8 +22,8 @@ var outputKeys = []struct{ key, types string }{
 
 // checkOutputs judges a receiver's outputs.
 func (l *loader) checkOutputs(c *Receiver) {
-	if len(c.Outputs) == 0 {
-		l.bad("outputs", "got none, want at least one", "write `- {name: files, base: DIRECTORY}`")
+	if len(c.Outputs) == 0 && len(c.Targets) == 0 {
+		l.bad("outputs", "got none, want at least one, or a target", "write `- {name: files, base: DIRECTORY}`")
 	}
 	for i, o := range c.Outputs {
 		at := "outputs[" + o.Name + "]"

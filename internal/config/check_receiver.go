@@ -19,10 +19,11 @@ func (l *loader) checkReceiver(c *Receiver) {
 	run(l.checkListenTLS, "listen", "tls", "insecure", "peers")
 	run(l.checkPeers, "peers")
 	run(l.checkLimits, "limits")
-	run(l.checkOutputs, "outputs", "state_dir")
-	run(l.checkReceiverRules, "rules", "outputs", "patterns")
+	run(l.checkOutputs, "outputs", "targets", "state_dir")
+	run(l.checkRelay, "outputs", "targets", "queue")
+	run(l.checkReceiverRules, "rules", "outputs", "targets", "patterns")
 	run(func(c *Receiver) { l.checkPatterns(c.Patterns) }, "patterns")
-	run(l.checkReceiverTests, "tests", "rules", "outputs")
+	run(l.checkReceiverTests, "tests", "rules", "outputs", "targets")
 }
 
 func (l *loader) checkListen(c *Receiver) {
@@ -41,5 +42,18 @@ func (l *loader) checkListen(c *Receiver) {
 func (l *loader) checkLimits(c *Receiver) {
 	if c.Limits.PerAddress > c.Limits.Connections {
 		l.doubt("limits.per_address", fmt.Sprintf("%d is above limits.connections, which is %d", c.Limits.PerAddress, c.Limits.Connections), "")
+	}
+}
+
+// checkRelay judges where a receiver sends to.
+func (l *loader) checkRelay(c *Receiver) {
+	outputs := names(c.Outputs, nameOfOutput)
+	for _, t := range c.Targets {
+		at := "targets[" + t.Name + "]"
+		if slices.Contains(outputs, t.Name) {
+			l.bad(at+".name", fmt.Sprintf("got %s, which is the name of an output: rules could not tell them apart", quote(t.Name)), "give one of them another name")
+			continue
+		}
+		l.checkTarget(at, t, c.Queue.MaxSize)
 	}
 }

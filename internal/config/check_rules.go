@@ -38,7 +38,7 @@ func (l *loader) checkMatch(at, rule string, match, scope []string, owners patte
 }
 
 // withoutSend are the keys that say something about what is sent.
-var withoutSend = []string{"targets", "capture", "unit", "line_end", "join", "too_long", "batch", "expire", "when_full",
+var withoutSend = []string{"targets", "capture", "unit", "line_end", "join", "too_long", "batch", "expire", "priority", "when_full",
 	"filters", "otherwise", "sample", "limits"}
 
 func (l *loader) checkRule(at string, r Rule, mounts destinations, filters filterCheck) {
@@ -146,14 +146,24 @@ func (l *loader) checkReceiverRules(c *Receiver) {
 			}
 		}
 	}
-	for _, o := range c.Outputs {
-		if !all && !used[o.Name] {
-			l.doubt("outputs["+o.Name+"]", "no rule names it: it gets only what no rule matches", "name it in outputs of a rule, or remove it")
+	unnamed := func(list string, all []string) {
+		for _, name := range all {
+			if !used[name] {
+				l.doubt(list+"["+name+"]", "no rule names it: it gets only what no rule matches", "name it in outputs of a rule, or remove it")
+			}
 		}
+	}
+	if !all {
+		unnamed("outputs", names(c.Outputs, nameOfOutput))
+		unnamed("targets", names(c.Targets, nameOfTarget))
 	}
 }
 
-// destinations are the outputs.
+// destinations are the outputs and targets, in the order in which people are told them.
 func (c *Receiver) destinations() destinations {
-	return destinations{names: names(c.Outputs, nameOfOutput), noun: "an output"}
+	d := destinations{names: names(c.Outputs, nameOfOutput), noun: "an output"}
+	if len(c.Targets) > 0 {
+		d.names, d.noun = append(d.names, names(c.Targets, nameOfTarget)...), "an output or target"
+	}
+	return d
 }

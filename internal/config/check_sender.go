@@ -22,7 +22,7 @@ func (l *loader) checkSender(c *Sender) {
 	run(l.checkMounts, "mounts", "state_dir", "spool_dir", "queue", "control")
 	run(l.checkRules, "rules", "mounts", "targets", "outputs", "patterns")
 	run(l.checkQueue, "queue", "spool_dir", "state_dir")
-	run(l.checkTargets, "targets", "outputs", "rules")
+	run(l.checkTargets, "targets", "outputs", "rules", "queue")
 	run(l.checkCopies, "outputs", "mounts", "targets", "rules", "queue", "spool_dir", "state_dir")
 	run(func(c *Sender) { l.checkPatterns(c.Patterns) }, "patterns")
 	run(l.checkSenderTests, "tests", "mounts", "rules", "targets", "outputs")
@@ -88,11 +88,10 @@ func (l *loader) checkTargets(c *Sender) {
 	used := c.used()
 	for i, t := range c.Targets {
 		at := "targets[" + t.Name + "]"
-		l.checkBackoff(at+".backoff", t.Backoff)
-		if t.Compression != "zstd" && l.changed(t, "level") {
-			l.doubt(at+".level", "has no effect with compression: "+t.Compression, "write compression: zstd, or remove it")
+		l.checkTarget(at, t, c.Queue.MaxSize)
+		if l.changed(t, "ack") {
+			l.doubt(at+".ack", "has no effect on a sender: its own data is acknowledged to nobody", "remove it; it is for targets of a receiver")
 		}
-		l.checkTargetTLS(at, t)
 		if i > 0 && !used[t.Name] {
 			l.doubt(at, "no rule sends to it", "remove it, or name it as target of a rule")
 		}

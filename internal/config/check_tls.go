@@ -24,21 +24,27 @@ func (l *loader) checkTLS(at string, t TLS) {
 	}
 }
 
-// checkTargetTLS keeps data from going over a network in the open, unless somebody wrote that it shall.
+// checkTargetTLS judges a target's section tls.
 func (l *loader) checkTargetTLS(at string, t Target) {
 	files := t.TLS.Files()
-	network, _ := Network(t.Address)
 	l.checkTLS(at+".tls", files)
 	switch {
-	case files.On() && network == "unix":
-		l.bad(at+".tls", "does not go with a unix socket, which does not leave this machine", "remove it")
 	case files.On() && t.Insecure:
 		l.bad(at+".insecure", "got true, and tls: want one of them", "remove insecure")
 	case !files.On() && t.TLS.ServerName != "":
 		l.doubt(at+".tls.server_name", "has no effect without ca, cert and key", "add them, or remove it")
 	}
-	if !files.On() && !t.Insecure && !local(t.Address) && !l.broken(at+".address") {
-		l.bad(at+".address", t.Address+" is not on this machine, and there is no tls: everybody in between could read and change what is sent, and answer in the receiver's place",
+}
+
+// checkInTheOpen keeps data from going over a network in the open, unless somebody wrote that it shall. at is the
+// target, here the address of one of its members.
+func (l *loader) checkInTheOpen(at, here string, t Target, address string) {
+	files := t.TLS.Files()
+	switch network, _ := Network(address); {
+	case files.On() && network == "unix":
+		l.bad(at+".tls", "does not go with a unix socket, which does not leave this machine", "remove it")
+	case !files.On() && !t.Insecure && !local(address):
+		l.bad(here, address+" is not on this machine, and there is no tls: everybody in between could read and change what is sent, and answer in the receiver's place",
 			"add tls: {ca, cert, key} (`ftfuse certs` makes them), or insecure: true where the network is trusted")
 	}
 }

@@ -66,6 +66,7 @@ func DefaultReceiver() Receiver {
 			IdleTimeout:      2 * time.Minute,
 			WriteTimeout:     30 * time.Second,
 		},
+		Queue:   RelayQueue{MaxSize: 8 << 30, MinFree: 512 << 20, Durability: "os"},
 		Outputs: []Output{output},
 	}
 }
@@ -80,7 +81,7 @@ func defaultElements(root reflect.Type) []any {
 	return []any{
 		defaultMount(), DefaultRule(), defaultReceiverRule(), defaultTarget(), defaultPeer(), output,
 		Filter{With: "***"}, Limit{Per: "rule", Burst: 10 * time.Second, Every: 24 * time.Hour},
-		Pattern{}, Test{}, Expect{},
+		Member{Weight: 1}, Pattern{}, Test{}, Expect{},
 	}
 }
 
@@ -100,6 +101,7 @@ func DefaultRule() Rule {
 		TooLong:   record.Split,
 		MaxAge:    5 * time.Second,
 		Readback:  16 << 20,
+		Priority:  "normal",
 		WhenFull:  record.DropOldest,
 		Block:     10 * time.Second,
 		Otherwise: "allow",
@@ -112,6 +114,15 @@ func defaultReceiverRule() ReceiverRule { return ReceiverRule{Otherwise: "allow"
 
 func defaultTarget() Target {
 	return Target{
+		Policy:        "failover",
+		Hash:          "path",
+		HandOver:      10 * time.Second,
+		ReturnAfter:   30 * time.Second,
+		MaxAge:        time.Hour,
+		RateLimit:     RateLimit{Burst: time.Second},
+		Order:         "fifo",
+		Resolve:       30 * time.Second,
+		Ack:           "hop",
 		Compression:   "none",
 		Level:         1,
 		Window:        16 << 20,

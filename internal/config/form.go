@@ -3,12 +3,10 @@ package config
 import (
 	"errors"
 	"fmt"
-	"net"
 	"path"
 	"regexp"
 	"regexp/syntax"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -37,6 +35,8 @@ func checkForm(form, s string) error {
 		return checkName(s)
 	case "address":
 		return checkAddress(s)
+	case "receiver":
+		return checkReceiverAddress(s)
 	case "glob":
 		var bad *rules.PatternError
 		if errors.As(rules.CheckPattern(s), &bad) {
@@ -152,39 +152,6 @@ func checkName(s string) error {
 		}
 	}
 	return nil
-}
-
-func checkAddress(s string) error {
-	const want = "HOST:PORT, [IPV6]:PORT or unix:/PATH"
-	if socket, ok := strings.CutPrefix(s, "unix:"); ok {
-		if err := checkPath(socket); err != nil || len(socket) > maxSocketPath {
-			return wantError{got: s, want: want}
-		}
-		return nil
-	}
-	host, port, err := net.SplitHostPort(s)
-	if err != nil {
-		w := wantError{got: s, want: want}
-		if strings.Count(s, ":") == 0 && s != "" {
-			w.hint = "write " + s + ":" + Port + " for the usual port"
-		}
-		return w
-	}
-	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 && host == "" {
-		return wantError{got: s, want: want + ", with a port from 1 to 65535"}
-	}
-	return nil
-}
-
-// maxSocketPath is what fits in sockaddr_un (unix(7)) with its final NUL.
-const maxSocketPath = 107
-
-// Network returns s, an address of the configuration, as net.Dial and net.Listen take it.
-func Network(s string) (network, address string) {
-	if p, ok := strings.CutPrefix(s, "unix:"); ok {
-		return "unix", p
-	}
-	return "tcp", s
 }
 
 // Zone returns the time zone that time_zone names.

@@ -175,6 +175,9 @@ func (r *reader) unknown(k *yaml.Node, t reflect.Type, path string) {
 	if hint == "" {
 		hint = elsewhere(r.root, name)
 	}
+	if t == reflect.TypeFor[ReceiverRule]() && name == "targets" {
+		hint = "write outputs, which names outputs and targets"
+	}
 	if name == "<<" {
 		hint = "merge keys are not supported: use a drop-in file"
 	}

@@ -13,7 +13,9 @@ type Receiver struct {
 	Insecure bool            `koanf:"insecure"` // without TLS, although others than this machine reach it
 	Peers    []Peer          `koanf:"peers"`    // none: whoever gets in may send everything
 	Limits   Limits          `koanf:"limits"`
-	Rules    []ReceiverRule  `koanf:"rules"` // none: everything goes to every output
+	Rules    []ReceiverRule  `koanf:"rules"` // none: everything goes to every output and target
+	Queue    RelayQueue      `koanf:"queue"`
+	Targets  []Target        `koanf:"targets"` // of a relay; they and outputs share one space of names
 	Outputs  []Output        `koanf:"outputs"`
 	Patterns []Pattern       `koanf:"patterns"`
 	Tests    []Test          `koanf:"tests"`
@@ -34,6 +36,13 @@ type Limits struct {
 	WriteTimeout     time.Duration `koanf:"write_timeout" min:"100ms" max:"10m"`
 }
 
+// RelayQueue bounds what waits on a receiver's disk for its targets and plug-ins.
+type RelayQueue struct {
+	MaxSize    Size   `koanf:"max_size" min:"1MiB"`
+	MinFree    Size   `koanf:"min_free" min:"0"`
+	Durability string `koanf:"durability" oneof:"os disk"`
+}
+
 // ReceiverRule decides about what arrives for the paths that it matches.
 type ReceiverRule struct {
 	Name      string   `koanf:"name" form:"name"`
@@ -42,5 +51,5 @@ type ReceiverRule struct {
 	Filters   []Filter `koanf:"filters"`
 	Otherwise string   `koanf:"otherwise" oneof:"allow deny"`
 	Sample    int      `koanf:"sample" min:"1"`
-	Outputs   []string `koanf:"outputs" form:"name"` // none: every output
+	Outputs   []string `koanf:"outputs" form:"name"` // of outputs and targets; none: all of them
 }

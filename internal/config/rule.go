@@ -22,7 +22,8 @@ type Rule struct {
 	MaxAge    time.Duration     `koanf:"max_age" min:"0s"` // 0: a partial line waits until it ends
 	Batch     Gather            `koanf:"batch"`
 	Readback  Size              `koanf:"readback" min:"0"`
-	Expire    time.Duration     `koanf:"expire" min:"0s"` // 0: never
+	Expire    time.Duration     `koanf:"expire" min:"0s"`                  // 0: never
+	Priority  string            `koanf:"priority" oneof:"high normal low"` // which goes first where a target's line is thin
 	WhenFull  record.WhenFull   `koanf:"when_full"`
 	Block     time.Duration     `koanf:"block" min:"0s" max:"1h"`
 	Filters   []Filter          `koanf:"filters"`                      // in written order

@@ -93,7 +93,7 @@ func wants(f reflect.StructField) string {
 		return "an absolute path"
 	case "name":
 		return "a name"
-	case "address":
+	case "address", "receiver":
 		return "an address"
 	case "glob", "wildcard":
 		return "a pattern"

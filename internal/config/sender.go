@@ -59,31 +59,3 @@ type Queue struct {
 	Durability  string `koanf:"durability" oneof:"memory os disk"`
 	SegmentSize Size   `koanf:"segment_size" min:"1MiB" max:"1GiB"`
 }
-
-// Target is where queued data goes.
-type Target struct {
-	Name          string        `koanf:"name" form:"name"`
-	Address       string        `koanf:"address" form:"address"`
-	TLS           TargetTLS     `koanf:"tls"`
-	Insecure      bool          `koanf:"insecure"` // without TLS, although it is not on this machine
-	Compression   string        `koanf:"compression" oneof:"none s2 zstd"`
-	Level         int           `koanf:"level" min:"1" max:"22"`      // zstd only
-	Window        Size          `koanf:"window" min:"64KiB"`          // sent and not acknowledged, bytes
-	WindowBatches int           `koanf:"window_batches" min:"1"`      // sent and not acknowledged, batches
-	Timeouts      Timeouts      `koanf:"timeouts"`                    //
-	Backoff       Backoff       `koanf:"backoff"`                     // between attempts to connect
-	Keepalive     time.Duration `koanf:"keepalive" min:"1s" max:"1h"` // a PING after so much silence
-}
-
-// Timeouts bound the steps of a connection to a receiver. Nothing is dropped for one: the sender reconnects.
-type Timeouts struct {
-	Connect time.Duration `koanf:"connect" min:"100ms" max:"10m"`
-	Write   time.Duration `koanf:"write" min:"100ms" max:"10m"`
-	Ack     time.Duration `koanf:"ack" min:"100ms" max:"1h"` // silence of the receiver while it owes an answer
-}
-
-// Backoff is the pause between attempts: doubled from Min up to Max, with jitter.
-type Backoff struct {
-	Min time.Duration `koanf:"min" min:"1ms" max:"1h"`
-	Max time.Duration `koanf:"max" min:"1ms" max:"24h"`
-}
