@@ -241,14 +241,16 @@ func (q *Queue) publish(p *plan) {
 		q.held += s.held
 		q.rec.Captured.add(s.rule, s.tally())
 		for _, c := range q.cursors {
-			c.enter(s)
+			c.enter(first+uint64(i), s)
 		}
 	}
 	q.last, q.seq = p.last, p.seq
 	maps.Copy(q.marks, p.marks)
 	q.ages.note(first, q.o.Uptime())
 	for _, c := range q.cursors {
-		c.poke()
+		for _, l := range c.lanes() {
+			l.poke()
+		}
 	}
 	q.soil()
 	q.mu.Unlock()

@@ -259,7 +259,7 @@ func TestPassingOverTakesLittleMemory(t *testing.T) {
 		chunks = append(chunks, aimed("x\n", fmt.Sprintf("other%d", i%2)))
 	}
 	appendAll(t, q, chunks...)
-	r, more := c.begin(1 << 20)
+	r, more := q.begin(1<<20, c.way)
 	if !more {
 		t.Fatal("got nothing to read")
 	}
@@ -313,8 +313,8 @@ func TestAsideUnderRandomOperations(t *testing.T) {
 		case 6:
 			cursor(t, q, name).Rewind()
 		case 7:
-			if c := cursor(t, q, name); c.rec.Acked < c.top {
-				if err := c.Drop(c.rec.Acked+1, c.rec.Acked+1+rnd.Uint64N(c.top-c.rec.Acked), record.Refused); err != nil {
+			if c := cursor(t, q, name); c.rec.Acked < c.main.top {
+				if err := c.Drop(c.rec.Acked+1, c.rec.Acked+1+rnd.Uint64N(c.main.top-c.rec.Acked), record.Refused); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -336,7 +336,7 @@ func holdsWhatItGets(t *testing.T, q *Queue, names []string) {
 	balanced(t, q)
 	s := q.Stats()
 	for _, name := range names {
-		c, want := cursor(t, q, name), Tally{}
+		c, want, fresh := cursor(t, q, name), Tally{}, Tally{}
 		list, err := q.summaries(c.rec.Acked+1, q.last, func(int, int64) bool { return true })
 		if err != nil {
 			t.Fatal(err)
@@ -344,11 +344,24 @@ func holdsWhatItGets(t *testing.T, q *Queue, names []string) {
 		for i := range list {
 			if d := &list[i]; !c.rec.passed(d.pos) && d.s.wanted(name) {
 				want = want.plus(d.s.kept())
+				if c.rec.Branch.holds(d.pos) {
+					fresh = fresh.plus(d.s.kept())
+				}
 			}
 		}
 		for _, cs := range s.Cursors {
-			if cs.Name == name && len(cs.Rules) == 1 && cs.Rules[0].Queued != want {
-				t.Fatalf("%s: got %v queued, want %v: what it would still get", name, cs.Rules[0].Queued, want)
+			if cs.Name != name {
+				continue
+			}
+			queued := Tally{}
+			for _, r := range cs.Rules {
+				queued = queued.plus(r.Queued)
+			}
+			if queued != want {
+				t.Fatalf("%s: got %v queued, want %v: what it would still get", name, queued, want)
+			}
+			if s := cs.Branch; s != nil && (s.Fresh != fresh || s.Old != want.minus(fresh)) {
+				t.Fatalf("%s: got %+v, want %v of %v fresh", name, *s, fresh, want)
 			}
 		}
 	}

@@ -44,23 +44,38 @@ func (c *Cursor) waiting() (n uint64) {
 func (c *Cursor) shed(want uint64, step func()) error {
 	q := c.q
 	q.mu.Lock()
-	from, last := max(c.handed, c.rec.Acked)+1, q.last
+	lanes := c.lanes()
 	q.mu.Unlock()
-	for shed := uint64(0); shed < want && from <= last; {
+	shed := uint64(0)
+	for _, l := range lanes {
+		if err := l.shed(&shed, want, step); err != nil {
+			return err
+		}
+	}
+	return q.commit(false)
+}
+
+// shed is Cursor.shed in one lane; it adds to shed.
+func (l *lane) shed(shed *uint64, want uint64, step func()) error {
+	c, q := l.c, l.c.q
+	q.mu.Lock()
+	from, last := l.unseen(), l.last()
+	q.mu.Unlock()
+	for *shed < want && from <= last {
 		step()
 		list, err := q.droppable(from, last, func(n int, _ int64) bool { return n < dropSlice })
 		if err != nil || len(list) == 0 {
 			return ignoreDamage(err)
 		}
 		q.mu.Lock()
-		for i := 0; i < len(list) && shed < want; i++ {
-			if d := &list[i]; d.pos > c.handed && !c.rec.passed(d.pos) {
-				shed += d.s.tally().minus(d.s.withheld(c.rec.Name)).Bytes
+		for i := 0; i < len(list) && *shed < want; i++ {
+			if d := &list[i]; d.pos >= l.unseen() && !c.rec.passed(d.pos) {
+				*shed += d.s.tally().minus(d.s.withheld(c.rec.Name)).Bytes
 				c.drop(d, record.QueueFull, math.MaxUint64)
 			}
 		}
 		q.mu.Unlock()
 		from = list[len(list)-1].pos + 1
 	}
-	return q.commit(false)
+	return nil
 }

@@ -18,6 +18,9 @@ import (
 // childEnv names the queue's folder to the child process of TestKill.
 const childEnv = "FTFUSE_QUEUE_TEST_CHILD"
 
+// branchEnv is set for children that branch.
+const branchEnv = "FTFUSE_QUEUE_TEST_BRANCH"
+
 func childOptions(dir string) Options {
 	o := options(dir)
 	o.SegmentEntries, o.WriteBuffer, o.CommitEvery = 40, 4<<10, time.Millisecond
@@ -57,7 +60,13 @@ func runChild(dir string) int {
 		}()
 	}
 	for n := 0; ; n++ {
-		b, err := c.Next(context.Background(), 200)
+		lane := backlog(c)
+		if os.Getenv(branchEnv) != "" {
+			if lane = either(c, n); lane == nil {
+				continue // nothing waits yet
+			}
+		}
+		b, err := lane.Next(context.Background(), 200)
 		if err != nil {
 			say("E %v", err)
 			return 1
@@ -72,7 +81,7 @@ func runChild(dir string) int {
 		}
 		if n%4 == 3 { // later than it could: more is in flight
 			say("K %d", b.Last)
-			if err := c.Ack(b.Last, record.Durable{Stream: b.Chunks[0].Source.Stream, Seq: b.Chunks[len(b.Chunks)-1].Seq}); err != nil {
+			if err := lane.Ack(b.Last, record.Durable{Stream: b.Chunks[0].Source.Stream, Seq: b.Chunks[len(b.Chunks)-1].Seq}); err != nil {
 				say("E %v", err)
 				return 1
 			}
@@ -80,9 +89,31 @@ func runChild(dir string) int {
 	}
 }
 
+// either splits c where it is whole, and returns one of the two parts that has something to read, nil if none has.
+func either(c *Cursor, n int) backlog {
+	b, err := c.Branch()
+	if err != nil {
+		return nil
+	}
+	l := c.main
+	if n%3 > 0 {
+		l = b.(*Branch).l
+	}
+	c.q.mu.Lock()
+	defer c.q.mu.Unlock()
+	switch {
+	case l.next > l.last():
+		return nil
+	case l == c.main:
+		return c
+	}
+	return b.(*Branch)
+}
+
 // life collects what the children of one queue have said.
 type life struct {
 	t     *testing.T
+	env   []string
 	acked map[string]bool
 	got   map[string]int
 	marks map[uint64]uint64 // by epoch
@@ -103,7 +134,9 @@ func (l *life) line(s string) {
 		}
 		l.deliver(epoch, first, seq, text)
 	case "K":
-		fmt.Sscanf(rest, "%d", &l.cut)
+		var p uint64
+		fmt.Sscanf(rest, "%d", &p)
+		l.cut = max(l.cut, p)
 	default:
 		l.t.Fatalf("child said %q", s)
 	}
@@ -113,7 +146,7 @@ func (l *life) deliver(epoch, first, seq uint64, text string) {
 	if seq <= l.marks[epoch] {
 		return // again, after a kill
 	}
-	if first != l.last+1 || text == "" {
+	if len(l.env) == 0 && first != l.last+1 || text == "" {
 		l.t.Fatalf("epoch %d: got %d-%d %q after sequence %d: a hole, a repeat or a gap", epoch, first, seq, text, l.last)
 	}
 	l.marks[epoch], l.last = seq, seq
@@ -121,13 +154,18 @@ func (l *life) deliver(epoch, first, seq uint64, text string) {
 }
 
 // TestKill kills a real process at random points of its work, 30 times on one queue.
-func TestKill(t *testing.T) {
+func TestKill(t *testing.T) { killChildren(t) }
+
+// TestKillWithBranches is TestKill of a process that reads old and new beside each other all the time.
+func TestKillWithBranches(t *testing.T) { killChildren(t, branchEnv+"=1") }
+
+func killChildren(t *testing.T, env ...string) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	rnd := rand.New(rand.NewPCG(seed, 1))
 	dir := fastDir(t)
-	l := &life{t: t, acked: make(map[string]bool), got: make(map[string]int), marks: make(map[uint64]uint64)}
-	kills := 30
+	l := &life{t: t, env: env, acked: make(map[string]bool), got: make(map[string]int), marks: make(map[uint64]uint64)}
+	kills, branches := 30, 0
 	if testing.Short() {
 		kills = 8
 	}
@@ -144,11 +182,30 @@ func TestKill(t *testing.T) {
 		if p, _ := c.Acked(); p > l.cut {
 			t.Fatalf("cursor stands at %d, acknowledged was %d", p, l.cut)
 		}
+		if c.Branched() != nil {
+			branches++
+		}
 		balanced(t, q)
 		crash(q)
 	}
+	if len(env) > 0 && branches < kills/3 {
+		t.Errorf("got %d branches after %d kills: the test has done little", branches, kills)
+	}
 	q, _ := open(t, childOptions(dir))
-	all, _ := drain(t, cursor(t, q, "a"), 1000)
+	c := cursor(t, q, "a")
+	all, _ := drain(t, c, 1000)
+	if b, ok := c.Branched().(*Branch); ok {
+		for {
+			k, ok, err := b.read(1000)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !ok {
+				break
+			}
+			all = append(all, k.Chunks...)
+		}
+	}
 	for i := range all {
 		k := &all[i]
 		if k.Gap != nil {
@@ -170,7 +227,7 @@ func TestKill(t *testing.T) {
 // run starts a child, reads n lines, kills it and reads what it had said until then.
 func (l *life) run(dir string, n int) {
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), childEnv+"="+dir)
+	cmd.Env = append(append(os.Environ(), childEnv+"="+dir), l.env...)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		l.t.Fatal(err)

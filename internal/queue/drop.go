@@ -85,7 +85,7 @@ func (q *Queue) dropList(list []delivered, why record.Reason) (freed int64) {
 // inFlight says whether a destination may have seen an entry without having answered. Called with mu held.
 func (q *Queue) inFlight(d *delivered) bool {
 	for _, c := range q.cursors {
-		if d.pos <= c.handed && !c.rec.passed(d.pos) && d.s.wanted(c.rec.Name) {
+		if d.pos <= c.laneOf(d.pos).handed && !c.rec.passed(d.pos) && d.s.wanted(c.rec.Name) {
 			return true
 		}
 	}
@@ -102,12 +102,13 @@ func (q *Queue) awaited(d *delivered) bool {
 	return false
 }
 
-// Drop implements record.Backlog. Next goes on at first, with the gap, so that what it had returned beyond comes again.
-func (c *Cursor) Drop(first, last uint64, why record.Reason) error {
-	q := c.q
+// drop is Drop of the lane that way, called with mu held, says.
+func (q *Queue) drop(way func() *lane, first, last uint64, why record.Reason) error {
 	q.mu.Lock()
-	if first > last || last > c.top {
-		top := c.top
+	l := way()
+	c := l.c
+	if first > last || last > l.top {
+		top := l.top
 		q.mu.Unlock()
 		return fmt.Errorf("drop %d..%d of cursor %q: want positions that Next has returned, at most %d: %w",
 			first, last, c.rec.Name, top, record.ErrRefused)
@@ -118,17 +119,17 @@ func (c *Cursor) Drop(first, last uint64, why record.Reason) error {
 		return fmt.Errorf("drop %d..%d of cursor %q: %w", first, last, c.rec.Name, err)
 	}
 	q.mu.Lock()
-	for i := range c.known {
-		if p := c.known[i].pos; p >= first && p <= last {
-			d := c.known[i]
+	for i := range l.known {
+		if p := l.known[i].pos; p >= first && p <= last {
+			d := l.known[i]
 			if j, ok := slices.BinarySearchFunc(list, p, func(l delivered, p uint64) int { return cmp.Compare(l.pos, p) }); ok {
 				d.about = list[j].about
 			}
 			c.drop(&d, why, first)
 		}
 	}
-	if c.next > max(first, c.rec.Acked+1) {
-		c.moveTo(max(first, c.rec.Acked+1))
+	if again := max(first, l.at.Acked+1); l.next > again {
+		l.moveTo(again)
 	}
 	q.mu.Unlock()
 	return q.commit(false)
@@ -137,7 +138,7 @@ func (c *Cursor) Drop(first, last uint64, why record.Reason) error {
 // drop turns one position into a gap, or a part of one that begins at position mergeFrom or later or that no
 // destination has seen. Called with mu held.
 func (c *Cursor) drop(d *delivered, why record.Reason, mergeFrom uint64) {
-	q := c.q
+	q, l := c.q, c.laneOf(d.pos)
 	if c.rec.passed(d.pos) {
 		return
 	}
@@ -153,11 +154,12 @@ func (c *Cursor) drop(d *delivered, why record.Reason, mergeFrom uint64) {
 	} else {
 		c.rec.Filtered.add(d.s.rule, t)
 	}
-	epochBegins := slices.ContainsFunc(q.rec.Epochs, func(m epochMark) bool { return m.From == d.pos })
-	c.rec.addGap(gapRec{First: d.pos, Last: d.pos, Reason: why, Parts: parts}, !epochBegins, min(mergeFrom, c.handed+1))
-	c.changed++
+	epochBegins := c.rec.Branch != nil && c.rec.Branch.From == d.pos ||
+		slices.ContainsFunc(q.rec.Epochs, func(m epochMark) bool { return m.From == d.pos })
+	c.rec.addGap(gapRec{First: d.pos, Last: d.pos, Reason: why, Parts: parts}, !epochBegins, min(mergeFrom, l.handed+1))
+	l.changed++
 	q.soil()
-	c.poke()
+	l.poke()
 }
 
 func (q *Queue) partOf(d *delivered) gapPart {
@@ -211,22 +213,33 @@ next:
 // addHole makes gaps of the positions that are missing from the chain, where the cursor has not passed them. Of a
 // hole in which it stands, the sequences that it has acknowledged are left out.
 func (c *cursorRec) addHole(h span, a *about) (added bool) {
+	b := c.Branch
+	if b == nil || h.Last < b.From {
+		return c.addHoleAbove(h, c.Mark.Seq, a)
+	}
+	behind := h
+	if h.First < b.From { // its parts are of two streams
+		h.Last, behind.First = b.From-1, b.From
+		if h.Seqs[1] != 0 {
+			h.Seqs[1] = min(h.Seqs[1], b.Seq)
+		}
+		added = c.addHoleAbove(h, c.Mark.Seq, a)
+	}
+	return c.addHoleAbove(behind, max(b.Seq, b.Mark.Seq), a) || added
+}
+
+// addHoleAbove is addHole in one lane, whose destination has acknowledged the sequence acked.
+func (c *cursorRec) addHoleAbove(h span, acked uint64, a *about) (added bool) {
 	seqs := h.Seqs
 	if seqs[1] != 0 {
-		seqs[0] = max(seqs[0], c.Mark.Seq+1)
+		seqs[0] = max(seqs[0], acked+1)
 	}
-	for p := max(h.First, c.Acked+1); p <= h.Last; {
-		if g, ok := c.gapOver(p); ok {
-			p = g.Last + 1
+	for p := h.First; p <= h.Last; {
+		if to := c.passedTo(p); to >= p {
+			p = to + 1
 			continue
 		}
-		end := h.Last
-		for i := range c.Gaps {
-			if f := c.Gaps[i].First; f > p {
-				end = min(end, f-1)
-				break
-			}
-		}
+		end := min(h.Last, c.neededTo(p))
 		g := gapRec{First: p, Last: end, Reason: record.Damaged}
 		if seqs[1] != 0 && seqs[0] <= seqs[1] {
 			g.Parts = []gapPart{{Own: true, First: seqs[0], Last: seqs[1], About: a}}
@@ -239,15 +252,15 @@ func (c *cursorRec) addHole(h span, a *about) (added bool) {
 	return added
 }
 
-// expireAt drops what has expired for this cursor from a position on that it has not handed out. It says whether
+// expireAt drops what has expired in this lane from a position on that it has not handed out. It says whether
 // there was anything.
-func (c *Cursor) expireAt(from uint64) (bool, error) {
-	q := c.q
+func (l *lane) expireAt(from uint64) (bool, error) {
+	c, q := l.c, l.c.q
 	q.mu.Lock()
-	fresh := from > max(c.handed, c.rec.Acked) && from <= q.last
-	last := q.last
+	last := l.last()
+	unseen := from >= l.unseen() && from <= last
 	q.mu.Unlock()
-	if !fresh || !q.expires {
+	if !unseen || !q.expires {
 		return false, nil
 	}
 	list, err := q.summaries(from, last, func(int, int64) bool { return false })
@@ -264,7 +277,7 @@ func (c *Cursor) expireAt(from uint64) (bool, error) {
 		if !q.expired(list[i].pos, &list[i].s) {
 			break
 		}
-		if list[i].pos > c.handed && !c.rec.passed(list[i].pos) {
+		if list[i].pos >= l.unseen() && !c.rec.passed(list[i].pos) {
 			c.drop(&list[i], record.Expired, math.MaxUint64)
 			dropped = true
 		}

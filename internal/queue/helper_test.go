@@ -174,3 +174,8 @@ func fastDir(t testing.TB) string {
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	return dir
 }
+
+// read returns the next batch of what there is; ok is false when there is nothing yet.
+func (c *Cursor) read(limit int64) (record.Batch, bool, error) { return c.q.read(limit, c.way) }
+
+func (b *Branch) read(limit int64) (record.Batch, bool, error) { return b.c.q.read(limit, b.way) }

@@ -229,7 +229,7 @@ func (in *inspection) count(pos uint64, s *summary) {
 	needed := false
 	for _, c := range in.q.cursors {
 		if !c.rec.passed(pos) {
-			c.enter(s)
+			c.enter(pos, s)
 			needed = true
 			if _, ok := in.oldest[c.rec.Name]; !ok && s.wanted(c.rec.Name) {
 				in.oldest[c.rec.Name] = s.newest

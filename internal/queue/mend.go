@@ -168,10 +168,7 @@ func (q *Queue) addHoles(holes []span) error {
 		for _, c := range q.cursors {
 			c.loseKnown(h)
 			if c.rec.addHole(h, q.unreadable()) {
-				c.changed++
-				if c.next > h.First {
-					c.moveTo(c.rec.Acked + 1)
-				}
+				c.again(h)
 			}
 		}
 		if !known {
@@ -189,7 +186,19 @@ func (q *Queue) addHoles(holes []span) error {
 
 // loseKnown forgets positions that turned out to be missing. Called with mu held.
 func (c *Cursor) loseKnown(h span) {
-	c.known = slices.DeleteFunc(c.known, func(d delivered) bool { return d.pos >= h.First && d.pos <= h.Last })
+	for _, l := range c.lanes() {
+		l.known = slices.DeleteFunc(l.known, func(d delivered) bool { return d.pos >= h.First && d.pos <= h.Last })
+	}
+}
+
+// again has Next read anew what may lie in a run that turned out to be missing. Called with mu held.
+func (c *Cursor) again(h span) {
+	for _, l := range c.lanes() {
+		l.changed++
+		if first := max(h.First, l.at.Acked+1); first <= min(h.Last, l.end()) && l.next > first {
+			l.rewind()
+		}
+	}
 }
 
 // settleLost moves what the gaps of missing positions have cost from queued to dropped. What is still queued is
@@ -197,6 +206,7 @@ func (c *Cursor) loseKnown(h span) {
 func (q *Queue) settleLost() {
 	last := q.last
 	for _, c := range q.cursors {
+		split := c.rec.Branch
 		left, err := q.countLeft(c, last)
 		if err != nil {
 			continue // the next reader mends that, and comes here again
@@ -210,6 +220,9 @@ func (q *Queue) settleLost() {
 			}
 		}
 		c.aside = left.aside
+		if split != nil && split == c.rec.Branch {
+			c.fresh = left.fresh
+		}
 	}
 }
 
@@ -229,7 +242,11 @@ func (r *recount) of(pos uint64) *Cursor {
 
 // countLeft counts what can still be read of what c has not passed. Called with mu held, which it gives up while it reads.
 func (q *Queue) countLeft(c *Cursor, last uint64) (*recount, error) {
-	left := &recount{Cursor: q.attach(cursorRec{Name: c.rec.Name})}
+	rec := cursorRec{Name: c.rec.Name}
+	if b := c.rec.Branch; b != nil {
+		rec.Branch = &branchRec{From: b.From}
+	}
+	left := &recount{Cursor: q.attach(rec)}
 	c.recount = left
 	from := c.rec.Acked + 1
 	q.mu.Unlock()
@@ -237,7 +254,7 @@ func (q *Queue) countLeft(c *Cursor, last uint64) (*recount, error) {
 		if s, err := readSummary(v); err == nil {
 			q.mu.Lock()
 			if !c.rec.passed(pos) {
-				left.enter(&s)
+				left.enter(pos, &s)
 			}
 			left.through = pos
 			q.mu.Unlock()

@@ -228,7 +228,10 @@ func (q *Queue) commitOnly(sync bool, forgotten ...string) (freed []record.Exten
 	q.mu.Lock()
 	for i := range cursors {
 		if c := q.cursors[cursors[i].Name]; c != nil {
-			c.handedSafe = max(c.handedSafe, cursors[i].Handed)
+			c.main.handedSafe = max(c.main.handedSafe, cursors[i].Handed)
+			if b := cursors[i].Branch; b != nil && c.ahead != nil {
+				c.ahead.handedSafe = max(c.ahead.handedSafe, b.Handed)
+			}
 		}
 	}
 	q.mu.Unlock()
@@ -240,15 +243,17 @@ const handedAhead = 1024
 
 // records copies the state for a commit. Called with mu held.
 func (q *Queue) records(ahead bool) (queueRec, []cursorRec) {
-	low := q.last
+	low, format := q.last, plainFormat
 	cursors := make([]cursorRec, 0, len(q.cursors))
 	for _, c := range q.cursors {
 		c.rec.Epochs = pruneEpochs(c.rec.Epochs, c.rec.Acked)
 		low = min(low, c.rec.Acked)
 		r := c.rec.clone()
-		r.Handed = c.handed
-		if ahead {
-			r.Handed += handedAhead
+		r.Format = plainFormat
+		r.Handed = c.main.noted(ahead)
+		if r.Branch != nil {
+			r.Format, format = branchFormat, branchFormat
+			r.Branch.Handed = c.ahead.noted(ahead)
 		}
 		cursors = append(cursors, r)
 	}
@@ -260,9 +265,17 @@ func (q *Queue) records(ahead bool) (queueRec, []cursorRec) {
 		q.rec.Holes = q.rec.Holes[1:]
 	}
 	rec := q.rec
-	rec.Pos, rec.Seq = q.last, q.seq
+	rec.Format, rec.Pos, rec.Seq = format, q.last, q.seq
 	rec.Captured = cloneTallies(rec.Captured)
 	return rec, cursors
+}
+
+// noted is what a record says of handed. Called with mu held.
+func (l *lane) noted(ahead bool) uint64 {
+	if !ahead {
+		return l.handed
+	}
+	return min(l.handed+handedAhead, max(l.end(), l.at.Acked))
 }
 
 // headNow is the head of a segment that begins after the last position. Called with mu held.

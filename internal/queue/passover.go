@@ -14,29 +14,31 @@ const maxRuns = 100
 // between two slices.
 func (q *Queue) passOver(step func()) error {
 	q.mu.Lock()
-	var still []*Cursor
+	var still []*lane
 	for _, c := range q.cursors {
-		if c.next == c.stood && len(c.aside) > 0 && c.over < q.last {
-			still = append(still, c)
+		for _, l := range c.lanes() {
+			if l.next == l.stood && len(c.aside) > 0 && l.over < l.last() {
+				still = append(still, l)
+			}
+			l.stood = l.next
 		}
-		c.stood = c.next
 	}
 	q.mu.Unlock()
-	for _, c := range still {
-		if err := c.passOver(step); err != nil {
+	for _, l := range still {
+		if err := l.passOver(step); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (c *Cursor) passOver(step func()) error {
-	q := c.q
+func (l *lane) passOver(step func()) error {
+	c, q := l.c, l.c.q
 	passed := false
 	for more := true; more; {
 		step()
 		q.mu.Lock()
-		from, last := max(c.over, c.handed, c.rec.Acked)+1, q.last
+		from, last := max(l.over+1, l.unseen()), l.last()
 		q.mu.Unlock()
 		if from > last {
 			break
@@ -51,11 +53,11 @@ func (c *Cursor) passOver(step func()) error {
 			if more = len(c.rec.Gaps) < maxRuns && q.cursors[c.rec.Name] == c; !more {
 				break
 			}
-			if d.pos > c.handed && !c.rec.passed(d.pos) && !d.s.wanted(c.rec.Name) {
+			if d.pos >= l.unseen() && !c.rec.passed(d.pos) && !d.s.wanted(c.rec.Name) {
 				c.drop(d, record.Expired, math.MaxUint64)
 				passed = true
 			}
-			c.over = d.pos
+			l.over = d.pos
 		}
 		q.mu.Unlock()
 	}

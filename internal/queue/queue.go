@@ -179,7 +179,9 @@ func (q *Queue) closeIdleReaders() {
 	for i, s := range q.segs[:len(q.segs)-1] {
 		used := false
 		for _, c := range q.cursors {
-			used = used || c.next >= s.first && c.next < q.segs[i+1].first
+			for _, l := range c.lanes() {
+				used = used || l.next >= s.first && l.next < q.segs[i+1].first
+			}
 		}
 		if !used {
 			idle = append(idle, s)

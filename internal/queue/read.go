@@ -13,9 +13,10 @@ const maxFound = 4096
 // reading is one attempt to make a batch.
 type reading struct {
 	c        *Cursor
-	from     uint64 // c.next when it began
-	last     uint64 // of the queue then
-	changed  uint64 // c.changed then
+	l        *lane
+	from     uint64 // l.next when it began
+	last     uint64 // of the lane then
+	changed  uint64 // l.changed then
 	handed   uint64
 	gaps     []gapRec // that lie ahead
 	global   []epochMark
@@ -27,14 +28,14 @@ type reading struct {
 	brokenAt uint64 // 0: none
 }
 
-// read makes the next batch from what there is; ok is false when there is nothing yet.
-func (c *Cursor) read(limit int64) (b record.Batch, ok bool, err error) {
+// read makes the next batch from what there is in a lane; ok is false when there is nothing yet.
+func (q *Queue) read(limit int64, way func() *lane) (b record.Batch, ok bool, err error) {
 	for {
-		r, more := c.begin(limit)
+		r, more := q.begin(limit, way)
 		if !more {
 			return b, false, nil
 		}
-		dropped, err := c.expireAt(r.from)
+		dropped, err := r.l.expireAt(r.from)
 		if err != nil {
 			return b, false, err
 		}
@@ -48,7 +49,7 @@ func (c *Cursor) read(limit int64) (b record.Batch, ok bool, err error) {
 			return b, false, err
 		}
 		if r.brokenAt != 0 {
-			if err := c.q.mend(r.brokenAt, r.broken); err != nil {
+			if err := q.mend(r.brokenAt, r.broken); err != nil {
 				return b, false, err
 			}
 			continue
@@ -63,11 +64,12 @@ func (c *Cursor) read(limit int64) (b record.Batch, ok bool, err error) {
 	}
 }
 
-func (c *Cursor) begin(limit int64) (*reading, bool) {
-	q := c.q
+func (q *Queue) begin(limit int64, way func() *lane) (*reading, bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	r := &reading{c: c, from: c.next, last: q.last, changed: c.changed, handed: c.handed, limit: limit,
+	l := way()
+	c := l.c
+	r := &reading{c: c, l: l, from: l.next, last: l.last(), changed: l.changed, handed: l.handed, limit: limit,
 		gaps: slices.Clone(c.rec.Gaps), global: q.rec.Epochs, local: c.rec.Epochs}
 	return r, r.from <= r.last && !q.closed
 }
@@ -212,31 +214,31 @@ func (r *reading) addGap(g *gapRec, pos uint64) {
 	}
 }
 
-// stale says whether the cursor has moved on since begin, by which what is read may be gone.
+// stale says whether the lane has moved on since begin, by which what is read may be gone.
 func (r *reading) stale() bool {
 	r.c.q.mu.Lock()
 	defer r.c.q.mu.Unlock()
-	return !r.c.q.closed && (r.c.changed != r.changed || r.c.next != r.from)
+	return !r.c.q.closed && (r.l.changed != r.changed || r.l.next != r.from)
 }
 
-// finish makes the batch the cursor's last, unless gaps or a rewind came in between. Positions are noted on disk
+// finish makes the batch the lane's last, unless gaps or a rewind came in between. Positions are noted on disk
 // as seen by the destination before it can see them.
 func (r *reading) finish() (bool, error) {
-	c, q := r.c, r.c.q
+	l, q := r.l, r.c.q
 	q.mu.Lock()
-	if c.changed != r.changed || c.next != r.from {
+	if l.changed != r.changed || l.next != r.from {
 		q.mu.Unlock()
 		return false, nil
 	}
 	for i := range r.found {
-		if p := r.found[i].pos; p > c.top && p > c.rec.Acked {
-			c.known = append(c.known, r.found[i])
+		if p := r.found[i].pos; p > l.top && p > l.at.Acked {
+			l.known = append(l.known, r.found[i])
 		}
 	}
-	c.next = r.batch.Last + 1
-	c.top, c.handed = max(c.top, r.batch.Last), max(c.handed, r.batch.Last)
-	c.skipFiltered()
-	unsafe := c.handed > c.handedSafe
+	l.next = r.batch.Last + 1
+	l.top, l.handed = max(l.top, r.batch.Last), max(l.handed, r.batch.Last)
+	l.skip()
+	unsafe := l.handed > l.handedSafe
 	q.mu.Unlock()
 	if !unsafe {
 		return true, nil
@@ -244,7 +246,7 @@ func (r *reading) finish() (bool, error) {
 	q.closeIdleReaders()
 	if err := q.commit(false); err != nil {
 		q.mu.Lock()
-		c.moveTo(r.from)
+		l.moveTo(r.from)
 		q.mu.Unlock()
 		return false, err
 	}

@@ -316,8 +316,8 @@ func (rv *recovery) begin() error {
 	q := rv.q
 	q.last, q.seq = rv.recs.queue.Pos, rv.recs.queue.Seq
 	for i := range rv.recs.cursors {
-		c := &rv.recs.cursors[i]
-		q.last, q.seq = max(q.last, c.Acked), max(q.seq, c.Mark.Seq)
+		p, s := rv.recs.cursors[i].reach()
+		q.last, q.seq = max(q.last, p), max(q.seq, s)
 	}
 	q.rec = rv.recs.queue
 	h := q.headNow()

@@ -23,6 +23,9 @@ func (rv *recovery) adoptCursors() {
 	for _, c := range rv.head.Cursors {
 		if rv.lost && !slices.ContainsFunc(cursors, func(o cursorRec) bool { return o.Name == c.Name }) {
 			c.Handed = math.MaxUint64 - handedAhead // nobody knows what the destination has seen
+			if c.Branch != nil {
+				c.Branch.Handed = c.Handed
+			}
 			cursors = append(cursors, c)
 		}
 	}
@@ -182,7 +185,7 @@ func (sc *scanner) entry(pos uint64, s *summary, counts bool) {
 	needed := len(q.cursors) == 0
 	for _, c := range q.cursors {
 		if !c.rec.passed(pos) {
-			c.enter(s)
+			c.enter(pos, s)
 			needed = true
 		}
 	}
@@ -216,7 +219,8 @@ func (rv *recovery) tail() {
 	q := rv.q
 	pos, seq := rv.recs.queue.Pos, rv.recs.queue.Seq
 	for _, c := range q.cursors {
-		pos, seq = max(pos, c.rec.Acked), max(seq, c.rec.Mark.Seq)
+		p, s := c.rec.reach()
+		pos, seq = max(pos, p), max(seq, s)
 	}
 	if pos > q.last {
 		rv.found = append(rv.found, span{First: q.last + 1, Last: pos, Seqs: [2]uint64{q.seq + 1, 0}})
@@ -229,8 +233,10 @@ func (rv *recovery) tail() {
 	}
 	q.seq = max(q.seq, seq)
 	for _, c := range q.cursors {
-		c.handed = min(c.handed, q.last)
-		c.handedSafe = c.handed
+		for _, l := range c.lanes() {
+			l.handed = min(l.handed, l.last())
+			l.handedSafe = l.handed
+		}
 	}
 }
 
@@ -301,7 +307,7 @@ func (rv *recovery) settle() {
 	q.opened = q.last + 1
 	rv.r.last = q.last
 	rv.r.Clean = q.rec.Clean && rv.r.Lost == 0 && rv.r.Quarantined == "" && !rv.lost
-	q.rec.Format, q.rec.Sender, q.rec.Clean = stateFormat, q.o.Source.Sender.String(), false
+	q.rec.Sender, q.rec.Clean = q.o.Source.Sender.String(), false
 	if !rv.r.Clean || q.rec.Epoch == 0 {
 		q.newEpoch()
 	}
@@ -314,6 +320,8 @@ func (rv *recovery) settle() {
 		q.rotateDue.Store(true)
 	}
 	for _, c := range q.cursors {
-		c.skipFiltered()
+		for _, l := range c.lanes() {
+			l.skip()
+		}
 	}
 }

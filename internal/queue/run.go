@@ -76,22 +76,22 @@ func (q *Queue) ExpireNow() error { return q.expire(func() {}) }
 // expire calls step between two entries that it drops.
 func (q *Queue) expire(step func()) error {
 	q.mu.Lock()
-	cursors := make([]*Cursor, 0, len(q.cursors))
+	var lanes []*lane
 	for _, c := range q.cursors {
-		cursors = append(cursors, c)
+		lanes = append(lanes, c.lanes()...)
 	}
 	q.mu.Unlock()
-	for _, c := range cursors {
+	for _, l := range lanes {
 		for more := true; more; {
 			step()
 			q.mu.Lock()
-			from := max(c.handed, c.rec.Acked) + 1
-			for g, ok := c.rec.gapOver(from); ok; g, ok = c.rec.gapOver(from) {
+			from, rec := l.unseen(), &l.c.rec
+			for g, ok := rec.gapOver(from); ok; g, ok = rec.gapOver(from) {
 				from = g.Last + 1
 			}
 			q.mu.Unlock()
 			var err error
-			if more, err = c.expireAt(from); err != nil {
+			if more, err = l.expireAt(from); err != nil {
 				return err
 			}
 		}

@@ -52,8 +52,13 @@ func (d drops) sum(rule string) (t Tally) {
 	return t
 }
 
-// stateFormat is in every record; a newer one is refused by an older program.
-const stateFormat = 1
+// The format is in every record; a newer one than it knows is refused by a program. Each record has the oldest format
+// that can say what it says, so that a step back to an older version is possible where it would do no harm.
+const (
+	plainFormat  = 1
+	branchFormat = 2 // a cursor has a branch: an older program would deliver again what that has passed
+	stateFormat  = branchFormat
+)
 
 // epochMark says that from a position on the sender's own chunks belong to an epoch.
 type epochMark struct {
@@ -83,17 +88,31 @@ type queueRec struct {
 
 // cursorRec is one cursor's record in the meta database.
 type cursorRec struct {
-	Format    int         `json:"format"`
-	Name      string      `json:"name"`
-	Acked     uint64      `json:"acked"`
-	Mark      markRec     `json:"mark"`
-	Handed    uint64      `json:"handed"` // the destination may have seen positions up to here: what they hold never changes
-	Base      tallies     `json:"base"`   // captured before the cursor began
+	Format int    `json:"format"`
+	Name   string `json:"name"`
+	placeRec
+	Base      tallies     `json:"base"` // captured before the cursor began
 	Delivered tallies     `json:"delivered"`
 	Filtered  tallies     `json:"filtered"`
 	Dropped   drops       `json:"dropped"`
 	Epochs    []epochMark `json:"epochs"` // this destination's own moves, see NewEpoch
 	Gaps      []gapRec    `json:"gaps,omitempty"`
+	Branch    *branchRec  `json:"branch,omitempty"` // nil: there is none
+}
+
+// placeRec is how far a destination has come.
+type placeRec struct {
+	Acked  uint64  `json:"acked"`  // the destination answers for everything up to here
+	Mark   markRec `json:"mark"`   // the sender's own stream there
+	Handed uint64  `json:"handed"` // the destination may have seen positions up to here: what they hold never changes
+}
+
+// branchRec says that positions from From on are delivered beside those before. The place counts from there: From to
+// Acked is the one run of positions that is passed ahead.
+type branchRec struct {
+	From uint64 `json:"from"`
+	Seq  uint64 `json:"seq"` // last own sequence given before it
+	placeRec
 }
 
 // markRec is a record.Durable.
@@ -172,35 +191,6 @@ func unseal(b []byte, v any) error {
 	return nil
 }
 
-// epochAt returns the newest of the epochs that begin at or before pos.
-func epochAt(pos uint64, lists ...[]epochMark) (e uint64) {
-	for _, l := range lists {
-		for i := len(l) - 1; i >= 0; i-- {
-			if l[i].From <= pos {
-				e = max(e, l[i].Epoch)
-				break
-			}
-		}
-	}
-	return e
-}
-
-// putEpoch returns a new list with the mark, in the place of marks that it leaves without positions.
-func putEpoch(l []epochMark, m epochMark) []epochMark {
-	for len(l) > 0 && l[len(l)-1].From >= m.From {
-		l = l[:len(l)-1]
-	}
-	return append(slices.Clone(l), m)
-}
-
-// pruneEpochs forgets marks that no position above pos needs.
-func pruneEpochs(l []epochMark, pos uint64) []epochMark {
-	for len(l) > 1 && l[1].From <= pos+1 {
-		l = l[1:]
-	}
-	return l
-}
-
 func (c *cursorRec) clone() cursorRec {
 	n := *c
 	n.Base, n.Delivered, n.Filtered = maps.Clone(c.Base), maps.Clone(c.Delivered), maps.Clone(c.Filtered)
@@ -209,6 +199,10 @@ func (c *cursorRec) clone() cursorRec {
 		n.Dropped[r] = maps.Clone(m)
 	}
 	n.Epochs, n.Gaps = slices.Clone(c.Epochs), slices.Clone(c.Gaps)
+	if c.Branch != nil {
+		b := *c.Branch
+		n.Branch = &b
+	}
 	return n
 }
 
@@ -222,44 +216,6 @@ func (c *cursorRec) fill() {
 	if c.Dropped == nil {
 		c.Dropped = make(drops)
 	}
-}
-
-// gapOver returns the gap that covers pos.
-func (c *cursorRec) gapOver(pos uint64) (*gapRec, bool) {
-	i, ok := slices.BinarySearchFunc(c.Gaps, pos, func(g gapRec, p uint64) int {
-		switch {
-		case g.Last < p:
-			return -1
-		case g.First > p:
-			return 1
-		}
-		return 0
-	})
-	if !ok {
-		return nil, false
-	}
-	return &c.Gaps[i], true
-}
-
-// passed says whether the cursor needs nothing of pos any more.
-func (c *cursorRec) passed(pos uint64) bool {
-	if pos <= c.Acked {
-		return true
-	}
-	_, ok := c.gapOver(pos)
-	return ok
-}
-
-// passedThrough says whether the cursor needs nothing of from..to.
-func (c *cursorRec) passedThrough(from, to uint64) bool {
-	for p := max(from, c.Acked+1); p <= to; {
-		g, ok := c.gapOver(p)
-		if !ok {
-			return false
-		}
-		p = g.Last + 1
-	}
-	return true
 }
 
 func cloneTallies(t tallies) tallies {

@@ -29,11 +29,20 @@ type Stats struct {
 // CursorStats is one destination's part.
 type CursorStats struct {
 	Name   string    `json:"name"`
-	Acked  uint64    `json:"acked"`  // position
-	Behind uint64    `json:"behind"` // positions not acknowledged
-	Gaps   int       `json:"gaps"`   // runs of dropped positions that it has not acknowledged
-	Oldest time.Time `json:"oldest"` // capture time of the oldest queued data; zero if there is none
-	Rules  []Row     `json:"rules"`  // by name
+	Acked  uint64    `json:"acked"`            // position
+	Behind uint64    `json:"behind"`           // positions not acknowledged
+	Gaps   int       `json:"gaps"`             // runs of dropped positions that it has not acknowledged
+	Oldest time.Time `json:"oldest"`           // capture time of the oldest queued data; zero if there is none
+	Rules  []Row     `json:"rules"`            // by name
+	Branch *Split    `json:"branch,omitempty"` // nil: everything goes in order
+}
+
+// Split says what of a destination's queue goes beside the rest, because it was captured after an outage.
+type Split struct {
+	From  uint64 `json:"from"`  // its first position
+	Acked uint64 `json:"acked"` // of it the destination answers for everything up to here
+	Old   Tally  `json:"old"`   // queued before it
+	Fresh Tally  `json:"fresh"` // queued of it
 }
 
 // Row counts one rule's input for one destination, since the destination has been known.
@@ -61,11 +70,7 @@ func (q *Queue) Stats() Stats {
 	s := q.stats()
 	next := make(map[string]uint64)
 	for _, c := range q.cursors {
-		p := c.rec.Acked + 1
-		for g, ok := c.rec.gapOver(p); ok; g, ok = c.rec.gapOver(p) {
-			p = g.Last + 1
-		}
-		next[c.rec.Name] = p
+		next[c.rec.Name] = c.rec.passedTo(c.rec.Acked+1) + 1
 	}
 	last := q.last
 	q.mu.Unlock()
@@ -113,6 +118,14 @@ func (q *Queue) stats() Stats {
 			}
 			cs.Rules = append(cs.Rules, row)
 		}
+		if b := c.rec.Branch; b != nil {
+			cs.Behind -= b.Acked + 1 - b.From
+			all := Tally{}
+			for rule, n := range c.queued {
+				all = all.plus(n.minus(c.aside[rule]))
+			}
+			cs.Branch = &Split{From: b.From, Acked: b.Acked, Old: all.minus(c.fresh), Fresh: c.fresh}
+		}
 		s.Cursors = append(s.Cursors, cs)
 	}
 	return s
@@ -150,5 +163,6 @@ func (t Tally) covered(o Tally) bool { return t.Bytes <= o.Bytes && t.Records <=
 // most takes the larger of each count.
 func (t Tally) most(o Tally) Tally { return Tally{max(t.Bytes, o.Bytes), max(t.Records, o.Records)} }
 
-var _ record.Backlog = (*Cursor)(nil)
+var _ record.Splitter = (*Cursor)(nil)
+var _ record.Backlog = (*Branch)(nil)
 var _ record.Sink = (*Queue)(nil)

@@ -33,3 +33,17 @@ type Backlog interface {
 	// keep the old one for what they may have seen of it.
 	NewEpoch() (uint64, error)
 }
+
+// Splitter is a Backlog that can be read at two places: what is captured from now on beside what waits already.
+type Splitter interface {
+	Backlog
+	// Waiting returns how many bytes of those that it is to get the destination has not acknowledged.
+	Waiting() int64
+	// Branch begins a second backlog behind all that there is, or returns the one under way, also of an earlier run; the
+	// first ends there. What the second gives is in streams of its own: within a stream nothing may follow what comes
+	// later. When the first is acknowledged to its end the two are one, and either stands for it. An error wraps
+	// ErrRefused if nothing waits, or if there is data of other senders, whose streams cannot change.
+	Branch() (Backlog, error)
+	// Branched returns the branch under way, nil if there is none.
+	Branched() Backlog
+}
