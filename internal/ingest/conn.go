@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"errors"
-	"io"
 	"net"
 	"os"
 	"sync"
@@ -21,23 +20,23 @@ var (
 	errSuperseded = errors.New("the peer has connected again")
 )
 
-// conn is one connection. Three goroutines belong to it: run reads, store hands on and acknowledges, keep pings.
-// run starts the other two and waits for them.
+// conn is one connection. run, a goroutine, reads. While there is something to store a second one, store, hands on and
+// acknowledges; a timer pings. run starts both and waits for both. There may be ten thousand connections, most of them
+// idle: what one needs while it is busy it takes then, and gives back.
 type conn struct {
 	s    *Server
 	nc   net.Conn
 	br   *bufio.Reader
 	host string
-	log  *connLog
 
-	hello wire.Hello // set by run before join, then read by anybody
+	hello wire.Hello // set by run before join, then read by anybody; without its lists
 	probe bool       // it only asks; set by run with hello
 
 	reading   context.Context // ends when reading must: the server stops, the peer is replaced or does not read
 	interrupt context.CancelCauseFunc
 	storing   context.Context // ends when what was read is given up too
 	abandon   context.CancelFunc
-	items     chan *item    // from run, which closes it, to store
+	pending   pending       // from run to store
 	gone      chan struct{} // closed when run reads no more: nobody waits for an acknowledgement
 	ended     chan struct{} // closed when the connection touches the output no more
 
@@ -45,6 +44,7 @@ type conn struct {
 	writing   sync.Mutex // held for one frame
 	out       []byte     // guarded by writing
 
+	keeper  keeper
 	window  window
 	flow    flow
 	since   time.Time
@@ -53,15 +53,21 @@ type conn struct {
 	pinged  atomic.Int64 // unix nanoseconds of the latest PING, 0 when answered
 	rtt     atomic.Int64
 	trouble atomic.Pointer[string]
-	pulse   *pulse.Pulse // of store
+	pulse   *pulse.Pulse // of store, while it runs
+	refused error        // by the output; written by store, read when it has ended
+	dead    bool         // what is pending is given up; of store
+
+	welcomed bool // written by run before exchange
 }
+
+// readAhead is the room of a connection's reader: prelude and small frames; the rest of larger ones goes straight to their place.
+const readAhead = 2 << 10
 
 func newConn(ctx context.Context, s *Server, nc net.Conn, host string) *conn {
 	c := &conn{
-		s: s, nc: nc, br: bufio.NewReaderSize(nc, 16<<10), host: host,
-		items: make(chan *item, queueLen), gone: make(chan struct{}), ended: make(chan struct{}), since: time.Now(),
+		s: s, nc: nc, br: bufio.NewReaderSize(nc, readAhead), host: host,
+		pending: newPending(), gone: make(chan struct{}), ended: make(chan struct{}), since: time.Now(),
 	}
-	c.log = &connLog{c.s.o.Logger.With("peer", nc.RemoteAddr().String())}
 	c.reading, c.interrupt = context.WithCancelCause(context.WithoutCancel(ctx))
 	c.storing, c.abandon = context.WithCancel(context.WithoutCancel(ctx))
 	unhook := context.AfterFunc(ctx, func() { c.interrupt(errStopping) })
@@ -98,43 +104,26 @@ func (c *conn) serve() error {
 	if c.probe {
 		return c.exchange()
 	}
-	c.log.welcomed(c)
+	c.welcomed = true
+	c.logWelcomed()
 	err := c.exchange()
-	c.log.ended(c, err)
+	c.logEnded(err)
 	return err
 }
 
 // exchange runs the connection between handshake and farewell.
 func (c *conn) exchange() error {
-	var wg sync.WaitGroup
-	var refused error // written by store, read after wg.Wait
-	kept, unkeep := context.WithCancel(c.storing)
-	wg.Go(func() { c.keep(kept) })
-	wg.Go(func() {
-		defer unkeep()
-		refused = c.store()
-	})
+	c.startPings()
 	err := c.read()
 	close(c.gone)
-	close(c.items)
 	bound := time.AfterFunc(c.s.o.StopTimeout, c.abandon)
 	defer bound.Stop()
-	wg.Wait()
-	if refused != nil {
-		return refused
+	c.pending.storer.Wait()
+	c.stopPings()
+	if c.refused != nil {
+		return c.refused
 	}
 	return err
-}
-
-// keep pings, so that the peer knows us alive also while the output keeps us from reading.
-func (c *conn) keep(ctx context.Context) {
-	for wait(ctx, c.s.o.IdleTimeout/3) {
-		now := time.Now().UnixNano()
-		c.pinged.Store(now)
-		if c.write(wire.Ping{Token: uint64(now)}) != nil {
-			return
-		}
-	}
 }
 
 // write sends a frame. A peer that does not take it in time is given up.
@@ -166,12 +155,12 @@ func (c *conn) readBy(d time.Duration) error {
 }
 
 // readError says what a failed read means; late is what a passed deadline means.
-func (c *conn) readError(err error, late *refusal) error {
+func (c *conn) readError(err error, late func() *refusal) error {
 	switch {
 	case c.reading.Err() != nil:
 		return context.Cause(c.reading)
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return late
+		return late()
 	}
 	return err
 }
@@ -184,7 +173,7 @@ func (c *conn) farewell(err error) {
 	switch {
 	case errors.As(err, &r):
 		c.s.stats.refused[r.reason].Add(1)
-		c.log.refused(r)
+		c.logRefused(r)
 		last = r.nack
 		if r.reason == Deaf {
 			return
@@ -203,7 +192,7 @@ func (c *conn) farewell(err error) {
 	if !ok || half.CloseWrite() != nil || c.nc.SetReadDeadline(time.Now().Add(time.Second)) != nil {
 		return
 	}
-	_, _ = io.CopyN(io.Discard, c.nc, c.s.o.Window+wire.MaxFrame) // until the peer closes; nothing of it counts
+	_, _ = c.br.Discard(int(c.s.o.Window + wire.MaxFrame)) // until the peer closes; nothing of it counts
 }
 
 func (c *conn) status() Peer {

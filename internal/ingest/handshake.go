@@ -26,7 +26,9 @@ func (c *conn) handshake() error {
 		if errors.Is(err, io.ErrUnexpectedEOF) {
 			c.s.stats.refused[Stray].Add(1) // half a HELLO; nobody is left to tell
 		}
-		return c.readError(err, refuse(NoHello, wire.OverLimit, 0, "got no HELLO in %v", c.s.o.HandshakeTimeout))
+		return c.readError(err, func() *refusal {
+			return refuse(NoHello, wire.OverLimit, 0, "got no HELLO in %v", c.s.o.HandshakeTimeout)
+		})
 	}
 	hello, ok := f.(wire.Hello)
 	if !ok {
@@ -36,6 +38,7 @@ func (c *conn) handshake() error {
 		return refuse(WrongVersion, wire.NoVersion, 0, "got versions %v, want %d", hello.Versions, wire.Version)
 	}
 	c.hello = hello
+	c.hello.Versions, c.hello.Streams, c.hello.Features, c.hello.BootID = nil, nil, nil, "" // up to 24 KiB that nobody asks for again
 	c.latest.Store(time.Now().UnixNano())
 	w := wire.Welcome{Version: wire.Version, Credit: c.s.credit(), Limits: c.s.o.limits(), Receiver: c.s.o.ID, Name: wire.Text(c.s.o.Name)}
 	if slices.Contains(hello.Features, wire.Probe) {

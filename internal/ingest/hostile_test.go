@@ -202,24 +202,6 @@ func TestSlowPeers(t *testing.T) {
 			}
 		}
 	})
-	t.Run("deaf", func(t *testing.T) {
-		hostile(t, Deaf, Options{WriteTimeout: 50 * time.Millisecond}, func(t *testing.T, address string) {
-			p := connect(t, address, stream(1), 1)
-			if err := p.nc.(*net.TCPConn).SetReadBuffer(4 << 10); err != nil { // the sooner it is full
-				t.Fatal(err)
-			}
-			ping := wire.Ping{Token: 1 << 60}.Append(nil)
-			var pings []byte
-			for range 1000 {
-				pings = append(pings, ping...)
-			}
-			for { // until the receiver, whose answers nobody reads, closes
-				if _, err := p.nc.Write(pings); err != nil {
-					return
-				}
-			}
-		})
-	})
 }
 
 // More connections than allowed are turned away, in all and from one address; those that are there go on.

@@ -1,37 +1,45 @@
 package ingest
 
 import (
+	"context"
 	"log/slog"
 
 	"ftfuse/internal/notice"
 )
 
-// connLog says what people need to know of a connection: its beginning, its end, and trouble once, not at every attempt.
-type connLog struct{ *slog.Logger }
+// What people need to know of a connection: its beginning, its end, and trouble once, not at every attempt.
 
-func (l *connLog) welcomed(c *conn) {
-	l.Logger = l.With("sender", c.hello.Sender.String(), "epoch", c.hello.Epoch, "host", string(c.hello.Host))
-	l.Info("sender connected")
+// log adds who the peer is only now: a logger that has it would cost each idle connection some KiB.
+func (c *conn) log(level slog.Level, msg string, args ...any) {
+	l := c.s.o.Logger.With("peer", c.nc.RemoteAddr().String())
+	if c.welcomed {
+		l = l.With("sender", c.hello.Sender.String(), "epoch", c.hello.Epoch, "host", string(c.hello.Host))
+	}
+	l.Log(context.Background(), level, msg, args...)
 }
 
-func (l *connLog) ended(c *conn, err error) {
+func (c *conn) logWelcomed() {
+	c.log(slog.LevelInfo, "sender connected")
+}
+
+func (c *conn) logEnded(err error) {
 	f := c.flow.snapshot()
-	l.Info("sender disconnected", "reason", reasonText(err), "batches", f.Batches, "bytes", f.Bytes, "duplicates", f.DuplicateChunks)
+	c.log(slog.LevelInfo, "sender disconnected", "reason", reasonText(err), "batches", f.Batches, "bytes", f.Bytes, "duplicates", f.DuplicateChunks)
 }
 
-func (l *connLog) refused(r *refusal) {
+func (c *conn) logRefused(r *refusal) {
 	id := notice.SenderRefused
 	if r.reason == Clone {
 		id = notice.SenderDuplicate
 	}
-	l.Warn("connection refused", id, "reason", r.reason.String(), "detail", string(r.nack.Text))
+	c.log(slog.LevelWarn, "connection refused", id, "reason", r.reason.String(), "detail", string(r.nack.Text))
 }
 
-func (l *connLog) failing(err error) {
-	l.Warn("output fails, trying again", notice.OutputFailing, "error", err)
+func (c *conn) logFailing(err error) {
+	c.log(slog.LevelWarn, "output fails, trying again", notice.OutputFailing, "error", err)
 }
 
-func (l *connLog) recovered() { l.Info("output works again") }
+func (c *conn) logRecovered() { c.log(slog.LevelInfo, "output works again") }
 
 func reasonText(err error) string {
 	if err == nil {

@@ -25,6 +25,11 @@ const patience = 20 * time.Second
 // serve starts a server on loopback, with short time-outs unless o says otherwise, and stops it with the test.
 func serve(t testing.TB, o Options) (*Server, string) {
 	t.Helper()
+	return serveOn(t, listen(t), o)
+}
+
+func serveOn(t testing.TB, ln net.Listener, o Options) (*Server, string) {
+	t.Helper()
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -32,10 +37,6 @@ func serve(t testing.TB, o Options) (*Server, string) {
 		o.RetryMin, o.RetryMax = time.Millisecond, 5*time.Millisecond
 	}
 	s, err := New(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"time"
 
 	"ftfuse/internal/record"
@@ -30,36 +31,61 @@ func (c *conn) release(it *item) {
 	c.s.memory.Release(it.cost)
 }
 
+// quiet is how long a peer may send nothing before what only its next frame would use is given back.
+const quiet = 2 * time.Second
+
 // read takes frames until the connection ends, and returns why; nil when the peer has closed.
 func (c *conn) read() error {
-	var control []byte
 	d := wire.Decoder{MaxChunks: c.s.o.Chunks}
-	silent := refuse(Silent, wire.OverLimit, 0, "got no frame in %v", c.s.o.IdleTimeout)
-	slow := refuse(Slow, wire.OverLimit, 0, "got half a frame in %v, want it whole, and %d bytes each second", c.s.o.FrameTimeout, slowest)
+	control := bucket{rate: controlRate, room: controlBurst}
 	for number := uint64(1); ; {
-		if err := c.readBy(c.s.o.IdleTimeout); err != nil {
-			return err
-		}
-		if _, err := c.br.Peek(1); err == io.EOF {
+		if err := c.await(&d); err == io.EOF {
 			return nil
 		} else if err != nil {
-			return c.readError(err, silent)
+			return c.readError(err, c.silent)
 		}
 		size, kind, err := c.peek()
 		if err != nil {
-			return c.readError(err, slow)
+			return c.readError(err, c.slow)
 		}
 		if kind == wire.TypeBatch {
 			err = c.batch(&d, number, size)
 			number++
+		} else if control.take(time.Now()) {
+			err = c.control()
 		} else {
-			control, err = c.control(control)
+			err = refuse(Flooding, wire.OverLimit, 0, "got %v and more such frames than %d a second, want batches", kind, controlRate)
 		}
 		if err != nil {
-			return c.readError(err, slow)
+			return c.readError(err, c.slow)
 		}
 		c.latest.Store(time.Now().UnixNano())
 	}
+}
+
+// await waits for a frame's first byte.
+func (c *conn) await(d *wire.Decoder) error {
+	if err := c.readBy(min(quiet, c.s.o.IdleTimeout/2)); err != nil {
+		return err
+	}
+	_, err := c.br.Peek(1)
+	if !errors.Is(err, os.ErrDeadlineExceeded) || c.reading.Err() != nil {
+		return err
+	}
+	d.Forget()
+	if err := c.readBy(c.s.o.IdleTimeout - min(quiet, c.s.o.IdleTimeout/2)); err != nil {
+		return err
+	}
+	_, err = c.br.Peek(1)
+	return err
+}
+
+func (c *conn) silent() *refusal {
+	return refuse(Silent, wire.OverLimit, 0, "got no frame in %v", c.s.o.IdleTimeout)
+}
+
+func (c *conn) slow() *refusal {
+	return refuse(Slow, wire.OverLimit, 0, "got half a frame in %v, want it whole, and %d bytes each second", c.s.o.FrameTimeout, slowest)
 }
 
 // peek looks at the next frame's length and type.
@@ -97,26 +123,26 @@ func (c *conn) half(err error) error {
 	return err
 }
 
-func (c *conn) control(buf []byte) ([]byte, error) {
-	f, buf, err := wire.ReadControl(c.br, buf)
+func (c *conn) control() error {
+	f, _, err := wire.ReadControl(c.br, nil) // rare: no buffer is kept for it
 	if errors.Is(err, record.ErrCorrupt) {
-		return buf, refuse(Malformed, wire.Malformed, 0, "%v", err)
+		return refuse(Malformed, wire.Malformed, 0, "%v", err)
 	}
 	if err != nil {
-		return buf, c.half(err)
+		return c.half(err)
 	}
 	switch f := f.(type) {
 	case wire.Ping:
-		return buf, c.write(wire.Pong(f))
+		return c.write(wire.Pong(f))
 	case wire.Pong:
 		if at := c.pinged.Load(); at != 0 && f.Token == uint64(at) {
 			c.rtt.Store(time.Now().UnixNano() - at)
 		}
 	case wire.Goaway, wire.Unknown: // the peer closes when it has its acknowledgements
 	default:
-		return buf, refuse(Malformed, wire.Malformed, 0, "got %T from a sender", f)
+		return refuse(Malformed, wire.Malformed, 0, "got %T from a sender", f)
 	}
-	return buf, nil
+	return nil
 }
 
 // batch reads a BATCH frame, checks it, and hands it to store. Memory is taken before, and only once the frame's first bytes are there.
@@ -146,15 +172,7 @@ func (c *conn) batch(d *wire.Decoder, number uint64, size int) error {
 		c.release(it)
 		return err
 	}
-	c.held.Store(true)
-	defer c.held.Store(false)
-	select {
-	case c.items <- it:
-		return nil
-	case <-c.reading.Done():
-		c.release(it)
-		return context.Cause(c.reading)
-	}
+	return c.hand(it)
 }
 
 // cost is what a batch takes in memory: its frame, its body if that is not in the frame, and its decoded rows.

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
 	"slices"
@@ -33,12 +34,13 @@ const (
 	NotTaken                        // the output refused a batch for good
 	NoMarks                         // the output cannot say what it holds
 	Looping                         // data that has been here before, or has passed too many relays
+	Flooding                        // frames other than batches, too many a second
 	reasonsEnd
 )
 
 func (r Reason) String() string {
 	return [...]string{"too_many", "too_many_per_address", "no_hello", "stray", "wrong_version", "clone", "waiting", "oversized",
-		"malformed", "bad_sum", "beyond_credit", "slow", "silent", "deaf", "not_taken", "no_marks", "looping", "unknown"}[min(r, reasonsEnd)]
+		"malformed", "bad_sum", "beyond_credit", "slow", "silent", "deaf", "not_taken", "no_marks", "looping", "flooding", "unknown"}[min(r, reasonsEnd)]
 }
 
 // refusal ends a connection: counted, logged, and told to the peer.
@@ -127,7 +129,7 @@ func (s *Server) Status() Status {
 		st.Peers = append(st.Peers, c.status())
 	}
 	slices.SortFunc(st.Peers, func(a, b Peer) int {
-		return cmp.Or(cmp.Compare(a.Host, b.Host), cmp.Compare(a.Sender.String(), b.Sender.String()), cmp.Compare(a.Epoch, b.Epoch))
+		return cmp.Or(cmp.Compare(a.Host, b.Host), bytes.Compare(a.Sender[:], b.Sender[:]), cmp.Compare(a.Epoch, b.Epoch))
 	})
 	return st
 }

@@ -11,24 +11,21 @@ import (
 	"ftfuse/internal/wire"
 )
 
-// store hands batches on and acknowledges them, in order, until run has closed items and all are done. A batch that can
-// not be stored ends the connection: custody stays with the peer. It returns a refusal of the output's.
-func (c *conn) store() (refused error) {
-	var group []*item
-	var joined []record.Chunk
-	dead := false
+// store hands on what is pending and acknowledges it, in order, until nothing is left. A batch that can not be stored ends
+// the connection: custody stays with the peer.
+func (c *conn) store() {
 	c.pulse = c.s.o.Pulses.Join("ingest")
 	defer c.s.o.Pulses.Leave(c.pulse)
-	for it := range c.items {
-		group = c.gather(append(group[:0], it))
-		if !dead {
+	var joined []record.Chunk
+	for group := c.pending.take(nil); len(group) > 0; group = c.pending.take(group[:0]) {
+		if !c.dead {
 			var err error
 			if joined, err = c.storeGroup(group, joined); err != nil {
 				var r *refusal
 				if errors.As(err, &r) {
-					refused = r
+					c.refused = r
 				}
-				dead = true
+				c.dead = true
 				c.interrupt(err)
 			}
 		}
@@ -36,25 +33,6 @@ func (c *conn) store() (refused error) {
 			c.release(it)
 		}
 	}
-	return refused
-}
-
-// gather adds the batches that wait already, up to groupMax bytes: they are stored, and made durable, at once.
-func (c *conn) gather(group []*item) []*item {
-	bytes := group[0].payload
-	for bytes < groupMax {
-		select {
-		case it, ok := <-c.items:
-			if !ok {
-				return group
-			}
-			group = append(group, it)
-			bytes += it.payload
-		default:
-			return group
-		}
-	}
-	return group
 }
 
 // storeGroup stores group as one; if the output refuses that, one by one, to find the batch that it means.
@@ -196,7 +174,7 @@ func (c *conn) stored(fresh []record.Chunk, d drops) {
 		f.duplicateRecords.Add(d.records)
 	}
 	if c.trouble.Swap(nil) != nil {
-		c.log.recovered()
+		c.logRecovered()
 	}
 }
 
@@ -205,6 +183,6 @@ func (c *conn) failed(err error) {
 	c.s.stats.failures.Add(1)
 	text := err.Error()
 	if c.trouble.Swap(&text) == nil {
-		c.log.failing(err)
+		c.logFailing(err)
 	}
 }

@@ -12,8 +12,12 @@ import (
 // PreludeMax is how many bytes of a BATCH frame (without its length) PeekBatch needs at most.
 const PreludeMax = 64
 
-// maxCached bounds the tables that a Decoder remembers from one batch to the next, in bytes of their msgpack.
-const maxCached = 16 << 10
+// What a Decoder remembers of the tables from one batch to the next: bytes of their msgpack, and rows. The least row
+// takes ten times as much memory as on the wire, and every connection may have them.
+const (
+	maxCached     = 16 << 10
+	maxCachedRows = 256
+)
 
 // BatchHeader is what a BATCH frame says before its body.
 type BatchHeader struct {
@@ -80,6 +84,9 @@ func (d *Decoder) Batch(h BatchHeader, frame []byte, scratch []byte, dst []recor
 	return chunks, nil
 }
 
+// Forget gives back what the decoder keeps from one batch to the next, for a connection that has become quiet.
+func (d *Decoder) Forget() { d.tables = tables{} }
+
 func (d *Decoder) batch(h BatchHeader, frame []byte, scratch []byte, dst []record.Chunk) ([]record.Chunk, error) {
 	r := &reader{b: frame, off: min(h.offset, len(frame))}
 	body := r.take(uint64(h.Packed))
@@ -102,6 +109,9 @@ func (d *Decoder) batch(h BatchHeader, frame []byte, scratch []byte, dst []recor
 		limit = MaxChunks
 	}
 	got, err := readHead(top, headOptions{limit: limit, known: &d.tables, dst: dst})
+	if len(d.tables.raw) == 0 {
+		d.Forget() // too large to be kept: they live as long as the chunks
+	}
 	if err == nil {
 		err = got.attach(body[h.Head:])
 	}
@@ -210,7 +220,8 @@ func (t *tables) read(r *reader, limit int) {
 	t.sources = readTable(r, "sources", limit, 20, readSource)
 	t.files = readTable(r, "files", limit, 5, readFile)
 	t.writers = readTable(r, "writers", limit, 11, readWriter)
-	if r.err == nil && r.off-start <= maxCached {
+	rows := len(t.sources) + len(t.files) + len(t.writers)
+	if r.err == nil && r.off-start <= maxCached && rows <= maxCachedRows {
 		t.raw = append(t.raw, r.b[start:r.off]...)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"slices"
 
 	"ftfuse/internal/record"
 )
@@ -61,14 +62,18 @@ func ReadControl(r io.Reader, buf []byte) (Control, []byte, error) {
 	if err != nil {
 		return nil, buf, err
 	}
-	if cap(buf) < n {
-		buf = make([]byte, n)
-	}
-	if _, err := io.ReadFull(r, buf[:n]); err != nil {
-		if err == io.EOF {
-			err = io.ErrUnexpectedEOF
+	for have := 0; have < n; {
+		step := min(n-have, max(have, 512)) // so that a length alone makes nobody hold 64 KiB
+		if buf = buf[:have]; cap(buf) < have+step {
+			buf = slices.Grow(buf, step)
 		}
-		return nil, buf, err
+		got, err := io.ReadFull(r, buf[have:have+step])
+		if have += got; err != nil {
+			if err == io.EOF {
+				err = io.ErrUnexpectedEOF
+			}
+			return nil, buf, err
+		}
 	}
 	c, err := DecodeControl(buf[:n])
 	return c, buf, err
