@@ -66,7 +66,7 @@ var edges = map[string]string{
 	"cmd/ftfuse":                      "authority secure bugreport record rules filter format capture refine queue output plugin config control node systemd notice top k2hft",
 	"cmd/mount.ftfuse":                "attach handover notice systemd",
 	"cmd/ftfuse-broker":               "handover systemd",
-	"scripts/bench":                   "",
+	"scripts/bench":                   "record wire",
 	"scripts/bench/nullfs":            "",
 	"scripts/manpages":                "",
 	"scripts/testgate":                "",

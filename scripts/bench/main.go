@@ -36,7 +36,9 @@ type options struct {
 	bytes   int64         // moved in one run end to end
 	lines   int           // at most, in one run of one write per line
 	backlog int64
-	only    string // parts, by their first letters
+	senders []int
+	settle  time.Duration // how long idle senders are watched
+	only    string        // parts, by their first letters
 	write   string
 }
 
@@ -54,7 +56,9 @@ func parse(args []string) (options, error) {
 	f.Int64Var(&o.bytes, "bytes", 512<<20, "bytes of one run end to end")
 	f.IntVar(&o.lines, "lines", 2_000_000, "lines of one run with one write per line, at most")
 	f.Int64Var(&o.backlog, "backlog", 1<<30, "bytes that wait while the receiver is away")
-	f.StringVar(&o.only, "only", "write,transfer,backlog,filters,formats,pipe,compression,rules", "parts to run")
+	f.StringVar(&o.only, "only", "write,transfer,backlog,filters,formats,pipe,compression,rules,scale", "parts to run")
+	senders := f.String("senders", "1000,10000", "numbers of simulated senders")
+	f.DurationVar(&o.settle, "settle", 30*time.Second, "how long idle simulated senders are watched, and busy ones too")
 	quick := f.Bool("quick", false, "a small run, to see that all works: what other options do not set is "+quickly)
 	f.StringVar(&o.write, "write", "", "a markdown file whose part between the bench marks is replaced")
 	if err := f.Parse(args); err != nil {
@@ -69,12 +73,15 @@ func parse(args []string) (options, error) {
 	if o.sizes, err = numbers(*sizes); err != nil {
 		return o, err
 	}
+	if o.senders, err = numbers(*senders); err != nil {
+		return o, err
+	}
 	o.writers, err = numbers(*writers)
 	return o, err
 }
 
 // quickly are the options of a quick run.
-const quickly = "-rounds=2 -sizes=128,4096 -burst=100ms -each=50ms -bytes=67108864 -lines=200000 -backlog=134217728"
+const quickly = "-rounds=2 -sizes=128,4096 -burst=100ms -each=50ms -bytes=67108864 -lines=200000 -backlog=134217728 -senders=1000 -settle=5s"
 
 // hurry sets the options of a quick run, but for those that were given.
 func hurry(f *flag.FlagSet) error {
@@ -147,7 +154,8 @@ func measure(ctx context.Context, o options) error {
 		name string
 		run  func(context.Context, options, tools, *report) error
 	}{{"write", writeCost}, {"transfer", transfer}, {"backlog", backlog}, {"filters", filters}, {"formats", formats},
-		{"pipe", pipes}, {"compression", compression}, {"rules", ruleCost}} {
+		{"pipe", pipes}, {"compression", compression}, {"rules", ruleCost},
+		{"scale", scale}} {
 		if !strings.Contains(o.only, part.name) {
 			continue
 		}
