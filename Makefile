@@ -9,8 +9,8 @@ LDFLAGS  = -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 TESTS    ?= ./...
 FUZZTIME ?= 10s
 RACES    ?= 5
-SOAK     ?= 20
-SOAKRUN  ?= Kill|Crash|Oracle|Soak
+SOAK     ?= 40
+SOAKRUN  ?= Kill|Crash|Oracle|Soak|TakeOver|Sequences|Reload|Operation
 BENCH    ?=
 
 # Two packages at a time: the end-to-end tests each run several programs of their own.
@@ -45,7 +45,7 @@ lint: ## check formatting, vet, staticcheck, shell scripts and systemd units
 bench: build ## measure speed, processor time and memory (BENCH=-help for options)
 	$(GO) run ./scripts/bench $(BENCH)
 
-soak: build ## run the kill tests SOAK=20 times as long
+soak: build ## run the tests of kills, reloads and faults SOAK=40 times as long
 	FTFUSE_SOAK=$(SOAK) $(GO) run ./scripts/testgate -p 1 -count 1 -timeout 0 -run '$(SOAKRUN)' $(TESTS)
 
 demo: build ## see it work: mount, write, transfer and count, within 30 seconds (as root)

@@ -36,7 +36,7 @@ type line struct {
 
 func python(t *testing.T, file string) *receivertest.Program {
 	t.Helper()
-	return receivertest.Run(t, exec.Command("python3", "-B", "examples/receiver.py", "127.0.0.1:0", file))
+	return receivertest.Run(t, exec.Command("/usr/bin/python3", "-B", "examples/receiver.py", "127.0.0.1:0", file))
 }
 
 // lines returns what the file has, without marks.

@@ -5,6 +5,8 @@ import (
 	"math/rand"
 	"testing"
 	"time"
+
+	"ftfuse/internal/receivertest"
 )
 
 // steps are what operators do to the sender and its mount, in whatever order. None may hang, and after any of them the
@@ -32,7 +34,7 @@ func TestSequences(t *testing.T) {
 		s := newSite(t, release)
 		m := s.sender
 		want := ""
-		for n := range 25 {
+		for n := range 12 * receivertest.Soak() {
 			step := steps[rnd.Intn(len(steps))]
 			m.run("systemctl reset-failed; " + step) // five starts in ten seconds are too many for systemd
 			m.run("systemctl start var-log-ftfuse.mount")

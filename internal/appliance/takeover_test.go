@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"ftfuse/internal/receivertest"
 )
 
 // TestTakeOver ends the sender in every way that it can end under load of real programs. The mount stays, and nobody
@@ -21,7 +23,7 @@ func TestTakeOver(t *testing.T) {
 		for range 3 {
 			s.takesOver("systemctl restart ftfuse-sender.service")
 		}
-		for range kills {
+		for range 8 * receivertest.Soak() { // of each release
 			s.takesOver("systemctl kill -s KILL --kill-whom=main ftfuse-sender.service")
 		}
 		s.takesOver("systemctl kill -s STOP --kill-whom=main ftfuse-sender.service")
@@ -39,9 +41,6 @@ func TestTakeOver(t *testing.T) {
 		s.sender.poweroff()
 	})
 }
-
-// kills is how often each release has its sender killed under load.
-const kills = 20
 
 // takesOver does what ends the sender, and waits until another process serves and lines flow.
 func (s *site) takesOver(command string) {

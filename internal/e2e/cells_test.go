@@ -79,7 +79,7 @@ def arm():
 def renameat2(a, b, flags):
     return ctypes.CDLL(None, use_errno=True).renameat2(-100, a.encode(), -100, b.encode(), flags)
 def locked(name):
-    return os.system("python3 -c 'import fcntl,sys; fcntl.lockf(open(sys.argv[1], \"r+\"), fcntl.LOCK_EX|fcntl.LOCK_NB)' " + name + " 2>/dev/null") != 0
+    return os.system("/usr/bin/python3 -c 'import fcntl,sys; fcntl.lockf(open(sys.argv[1], \"r+\"), fcntl.LOCK_EX|fcntl.LOCK_NB)' " + name + " 2>/dev/null") != 0
 def flocked(name):
     return os.system("flock -n " + name + " true") != 0
 `
@@ -128,7 +128,7 @@ func (m *manager) cell(c *cell, stage string) {
 	t.Helper()
 	x := strings.ReplaceAll(strings.ToLower(c.name), " ", "_") + "." + stage
 	program := cellProgram + c.before + "\narm()\n" + c.do + "\n" + c.after + "\n"
-	p := exec.Command("python3", "-c", program, x, x+".to", m.path("killpoint"), fmt.Sprintf("%s %d", stage, c.opcode))
+	p := exec.Command("/usr/bin/python3", "-c", program, x, x+".to", m.path("killpoint"), fmt.Sprintf("%s %d", stage, c.opcode))
 	p.Dir = s.mnt
 	var out strings.Builder
 	p.Stdout, p.Stderr = &out, &out

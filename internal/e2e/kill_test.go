@@ -14,7 +14,7 @@ func TestReceiverKilled(t *testing.T) {
 	rnd := random(t)
 	s.startBoth()
 	l := s.loads(300*time.Microsecond, false)
-	for range soak(50) {
+	for range soak(25) {
 		time.Sleep(time.Duration(rnd.Intn(60)) * time.Millisecond)
 		s.receiver.kill()
 		s.startReceiver()
@@ -27,7 +27,7 @@ func TestReceiverKilled(t *testing.T) {
 		}
 		total += len(w.ok)
 	}
-	t.Logf("%d lines over %d kills", total, soak(50))
+	t.Logf("%d lines over %d kills", total, soak(25))
 	if total == 0 {
 		t.Error("nothing was written")
 	}
@@ -46,7 +46,7 @@ func TestSenderKilled(t *testing.T) {
 	}
 	steady := s.load("steady", "steady.log", "-pause", "200us") // never opens again
 	s.until("the steady writer has opened its file", 20*time.Second, func() bool { return steady.written() > 0 })
-	for range soak(30) {
+	for range soak(20) {
 		time.Sleep(time.Duration(20+rnd.Intn(150)) * time.Millisecond)
 		s.sender.kill()
 		s.startSender()
@@ -72,7 +72,7 @@ func TestSenderKilled(t *testing.T) {
 		}
 	}
 	s.neverBelow() // a dead mount is replaced without a moment in which the directory below shows
-	t.Logf("%d lines over %d kills", total, soak(30))
+	t.Logf("%d lines over %d kills", total, soak(20))
 }
 
 // Both die, in any order.
@@ -85,7 +85,7 @@ func TestBothKilled(t *testing.T) {
 	for _, w := range l {
 		w.reopens = true
 	}
-	for range soak(20) {
+	for range soak(12) {
 		time.Sleep(time.Duration(20+rnd.Intn(100)) * time.Millisecond)
 		if rnd.Intn(2) == 0 {
 			s.receiver.kill()

@@ -101,7 +101,7 @@ for i in range(500):
 
 func TestPythonLogging(t *testing.T) {
 	t.Parallel()
-	need(t, "python3")
+	need(t, "/usr/bin/python3")
 	s := newSite(t)
 	s.startBoth()
 	script := s.write("log.py", pythonRotating)
@@ -110,7 +110,7 @@ func TestPythonLogging(t *testing.T) {
 		fmt.Fprintf(&want, "python %d\n", i)
 	}
 	for _, kind := range []string{"size", "time", "watched"} {
-		s.sh("python3 " + script + " " + kind)
+		s.sh("/usr/bin/python3 " + script + " " + kind)
 		s.expect(kind+".log", want.String())
 	}
 	if got := s.sh("ls size.log size.log.1 size.log.2 size.log.3"); got == "" {

@@ -247,7 +247,7 @@ func TestLockInterrupted(t *testing.T) {
 
 func TestLocksPython(t *testing.T) {
 	r := newRig(t)
-	r.sh(`python3 - <<'E'
+	r.sh(`/usr/bin/python3 - <<'E'
 import fcntl, os, multiprocessing
 def work(n):
     for i in range(50):

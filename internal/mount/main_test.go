@@ -135,7 +135,7 @@ func (r *rig) mount(set ...func(*Options)) {
 	}
 	// The runtime polls files that it opens, in a call that holds its processor. After this one the kernel knows that
 	// there is nothing to poll, so a test in the serving process cannot wait for itself.
-	if out, err := exec.Command("python3", "-c",
+	if out, err := exec.Command("/usr/bin/python3", "-c",
 		"import os,select\nf=os.open('"+r.dir+"/poll.stored',os.O_RDONLY|os.O_CREAT)\np=select.poll();p.register(f);p.poll(0);os.unlink('"+r.dir+"/poll.stored')").CombinedOutput(); err != nil {
 		r.Fatalf("%v: %s", err, out)
 	}

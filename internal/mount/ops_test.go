@@ -285,7 +285,7 @@ func TestShownOwner(t *testing.T) {
 
 func TestSpecialFiles(t *testing.T) {
 	r := newRig(t)
-	r.sh(`mkfifo p; (echo through > p &); cat p; python3 -c "import socket;s=socket.socket(socket.AF_UNIX);s.bind('s')"`)
+	r.sh(`mkfifo p; (echo through > p &); cat p; /usr/bin/python3 -c "import socket;s=socket.socket(socket.AF_UNIX);s.bind('s')"`)
 	r.want("types", r.sh(`stat -c %F p s`), "fifo\nsocket\n")
 	r.fails("a device", unix.Mknod(r.path("dev"), unix.S_IFCHR|0o600, 259), unix.EPERM)
 	r.ok("mknod of a file", unix.Mknod(r.path("n"), unix.S_IFREG|0o600, 0))

@@ -25,7 +25,7 @@ func TestShellPrograms(t *testing.T) {
 		"cp":        `cp ../big cp`,
 		"mv":        `cp ../big ../big2; mv ../big2 mv`,
 		"inherited": `exec 3>> inherited; (cat ../big >&3); exec 3>&-`,
-		"stdio": `python3 -c "f=open('stdio','a')
+		"stdio": `/usr/bin/python3 -c "f=open('stdio','a')
 for l in open('../big'): f.write(l)"`,
 		"cp.stored":  `cp ../big cp.stored`,
 		"sed":        `cp ../big sed; sed -i s/x/y/ sed`,
@@ -54,7 +54,7 @@ func TestTailFollows(t *testing.T) {
 
 func TestPythonLogging(t *testing.T) {
 	r := newRig(t)
-	r.sh(`python3 - <<'E'
+	r.sh(`/usr/bin/python3 - <<'E'
 import logging, logging.handlers, os
 def run(h, n, each=None):
     l = logging.Logger("x"); l.addHandler(h)

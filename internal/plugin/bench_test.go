@@ -73,7 +73,7 @@ func BenchmarkPipe(b *testing.B) {
 	for _, ack := range []bool{false, true} {
 		name, command := "cat", "exec cat >/dev/null"
 		if ack {
-			name, command = "ack", `exec python3 -c '
+			name, command = "ack", `exec /usr/bin/python3 -c '
 import os
 n, out = 0, os.open("/dev/null", os.O_WRONLY)
 while True:

@@ -37,7 +37,7 @@ func killing(t *testing.T, r *rig, p *running, times int) {
 func TestKillWithAck(t *testing.T) {
 	r := newRig(t)
 	r.Ack, r.Window = true, 256<<10
-	r.Command = []string{"python3", "-uc", slowEcho}
+	r.Command = []string{"/usr/bin/python3", "-uc", slowEcho}
 	p := r.start()
 	killing(t, r, p, 25)
 	got, torn := numbers(r.read("got"))
@@ -63,7 +63,7 @@ func TestDiesWithinChunk(t *testing.T) {
 			t.Run(name+" ack "+strconv.FormatBool(ack != ""), func(t *testing.T) {
 				r := newRig(t)
 				r.Render, r.Cut, r.Ack, r.RestartMin, r.RestartMax = render, render != nil, ack != "", time.Millisecond, 2*time.Millisecond
-				r.Command = []string{"python3", "-c", `
+				r.Command = []string{"/usr/bin/python3", "-c", `
 import os
 out = os.open("got", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 n = 0
@@ -99,7 +99,7 @@ os._exit(3)`}
 func TestKillWithoutAck(t *testing.T) {
 	r := newRig(t)
 	// It holds what it read for a moment, as programs that read by the block do.
-	r.Command = []string{"python3", "-c", `
+	r.Command = []string{"/usr/bin/python3", "-c", `
 import os, time
 out = os.open("got", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 held = b""

@@ -67,7 +67,7 @@ func TestGoesOnWithinChunks(t *testing.T) {
 				r.Ack, r.Render = true, render
 				f, _ := render.(framing)
 				r.Objects = f.objects
-				r.Command = []string{"python3", "-c", fmt.Sprintf(takeLines, boolInt(f.objects), 375, 375)}
+				r.Command = []string{"/usr/bin/python3", "-c", fmt.Sprintf(takeLines, boolInt(f.objects), 375, 375)}
 				r.number(3000, each, 20)
 				p := r.start()
 				until(t, "all is done", func() bool { return r.drained("out") })

@@ -43,7 +43,7 @@ func TestStopUnderLoad(t *testing.T) {
 			r := newRig(t)
 			r.number(60_000, 500, 100)
 			r.Ack = ack
-			r.Command = []string{"python3", "-uc", slowEcho}
+			r.Command = []string{"/usr/bin/python3", "-uc", slowEcho}
 			for range 6 {
 				p := r.start()
 				began := len(r.read("got"))

@@ -3,6 +3,7 @@ package queue
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"slices"
 	"sync"
@@ -306,7 +307,15 @@ func runWorld(t *testing.T, f *faults, durability Durability) *world {
 	return w
 }
 
-// TestEveryOperationFailsOnce fails storage operation i for every i.
+// from returns where to begin when only one of step operations is to fail, and prints it.
+func from(t *testing.T, step int) int {
+	first := 1 + rand.IntN(step)
+	t.Logf("one of %d operations fails, from number %d on", step, first)
+	return first
+}
+
+// TestEveryOperationFailsOnce fails storage operation i for every i. With the race detector, which makes this eight times
+// as slow, it is every fourth, from a random one on.
 func TestEveryOperationFailsOnce(t *testing.T) {
 	quiet := &faults{}
 	runWorld(t, quiet, Disk)
@@ -314,11 +323,11 @@ func TestEveryOperationFailsOnce(t *testing.T) {
 		t.Fatalf("got %d operations without faults, want at least 300", quiet.n)
 	}
 	step := 1
-	if testing.Short() {
-		step = 7
+	if raceEnabled {
+		step = 4
 	}
 	felt := 0
-	for i := 1; i <= quiet.n && !t.Failed(); i += step {
+	for i := from(t, step); i <= quiet.n && !t.Failed(); i += step {
 		f := &faults{at: i, err: syscall.EIO}
 		w := runWorld(t, f, Disk)
 		if t.Failed() {
@@ -337,11 +346,11 @@ func TestDiskFullForAWhile(t *testing.T) {
 	quiet := &faults{}
 	runWorld(t, quiet, OS)
 	step := 3
-	if testing.Short() {
-		step = 17
+	if raceEnabled {
+		step = 9
 	}
 	full := 0
-	for i := 1; i <= quiet.n; i += step {
+	for i := from(t, step); i <= quiet.n; i += step {
 		f := &faults{at: i, until: i + 40, writes: true, err: syscall.ENOSPC}
 		w := runWorld(t, f, OS)
 		if t.Failed() {
