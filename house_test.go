@@ -63,6 +63,7 @@ var edges = map[string]string{
 	"receiver":                        "record ingest",
 	"receiver/examples/ftfuse-sqlite": "receiver",
 	"internal/receivertest":           "record queue uplink wire", // for tests
+	"internal/netlab":                 "",                         // networks of hosts for tests
 	"cmd/ftfuse":                      "authority secure bugreport record rules filter format capture refine queue output plugin config control node systemd notice top k2hft",
 	"cmd/mount.ftfuse":                "attach handover notice systemd",
 	"cmd/ftfuse-broker":               "handover systemd",
@@ -83,6 +84,7 @@ var owners = map[string]string{
 	"github.com/vmihailenco/msgpack/v5":   "internal/wire",
 	"github.com/klauspost/compress":       "internal/wire internal/output",
 	"golang.org/x/time":                   "internal/pace",
+	"golang.org/x/net":                    "internal/netlab", // its dns/dnsmessage
 	"github.com/knadh/koanf/v2":           "internal/config",
 	"github.com/go-viper/mapstructure/v2": "internal/config",
 	"go.yaml.in/yaml/v3":                  "internal/config internal/k2hft",

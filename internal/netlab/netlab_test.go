@@ -1,0 +1,213 @@
+package netlab
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestMain(m *testing.M) { os.Exit(Isolate(m.Run)) }
+
+// two makes a network of two hosts.
+func two(t *testing.T) (n *Network, a, b *Host) {
+	t.Helper()
+	if why := Lacks(); why != "" {
+		t.Skip(why)
+	}
+	n, err := New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { n.Close() })
+	hosts := make([]*Host, 2)
+	for i, name := range []string{"a.test", "b.test"} {
+		if hosts[i], err = n.Host(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return n, hosts[0], hosts[1]
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// mailbox is a socket of a host's for datagrams.
+func mailbox(t *testing.T, h *Host) net.PacketConn {
+	t.Helper()
+	var c net.PacketConn
+	must(t, h.space.do(func() (err error) {
+		c, err = net.ListenPacket("udp4", ":7")
+		return err
+	}))
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// passes reports whether a datagram comes from one host to another. What comes is sent again until it does, as the first
+// packets may wait for an Ethernet address; that nothing comes is known after a while.
+func passes(t *testing.T, from, to *Host, in net.PacketConn) bool {
+	t.Helper()
+	c, err := from.Dial(context.Background(), "udp4", netip.AddrPortFrom(to.Addr(), 7))
+	must(t, err)
+	defer c.Close()
+	b := make([]byte, 100)
+	for in.SetReadDeadline(time.Now().Add(-time.Second)) == nil { // what is left of earlier calls
+		if _, _, err := in.ReadFrom(b); err != nil {
+			break
+		}
+	}
+	for range 10 {
+		_, _ = c.Write([]byte("hello")) // an error is of an earlier packet
+		must(t, in.SetReadDeadline(time.Now().Add(50*time.Millisecond)))
+		if _, _, err := in.ReadFrom(b); err == nil {
+			return true
+		}
+	}
+	return false
+}
+
+func TestLinks(t *testing.T) {
+	_, a, b := two(t)
+	atA, atB := mailbox(t, a), mailbox(t, b)
+	for _, c := range []struct {
+		what   string
+		do     func() error
+		ab, ba bool
+	}{
+		{"nothing", func() error { return nil }, true, true},
+		{"cut", func() error { return b.Cut(Both) }, false, false},
+		{"healed", b.Heal, true, true},
+		{"cut out", func() error { return b.Cut(Out) }, true, false},
+		{"and in", func() error { return b.Cut(In) }, false, false},
+		{"healed", b.Heal, true, true},
+		{"cut in", func() error { return b.Cut(In) }, false, true},
+		{"slow, still cut", func() error { return b.Slow(Pace{Rate: 1 << 20}) }, false, true},
+		{"healed", b.Heal, true, true},
+		{"slow", func() error { return b.Slow(Pace{Rate: 1 << 20}) }, true, true},
+		{"a loses", func() error { return a.Lose(b) }, false, true},
+		{"b healed", b.Heal, false, true},
+		{"a healed", a.Heal, true, true},
+		{"healed again", a.Heal, true, true},
+	} {
+		must(t, c.do())
+		if ab, ba := passes(t, a, b, atB), passes(t, b, a, atA); ab != c.ab || ba != c.ba {
+			t.Errorf("%s: a to b passes %v, b to a %v; want %v, %v", c.what, ab, ba, c.ab, c.ba)
+		}
+	}
+}
+
+// A connection outlives a cut, as TCP has it, and goes on over a slow link.
+func TestConnectionsOutliveCuts(t *testing.T) {
+	_, a, b := two(t)
+	l, err := b.Listen("tcp4", ":80")
+	must(t, err)
+	defer l.Close()
+	echoed := make(chan error, 1)
+	go func() {
+		c, err := l.Accept()
+		if err == nil {
+			defer c.Close()
+			_, err = io.Copy(c, c)
+		}
+		echoed <- err
+	}()
+	c, err := a.Dial(context.Background(), "tcp4", netip.AddrPortFrom(b.Addr(), 80))
+	must(t, err)
+	defer c.Close()
+	must(t, a.Cut(Both))
+	_, err = c.Write([]byte("hello"))
+	must(t, err)
+	got := make([]byte, 5)
+	must(t, c.SetReadDeadline(time.Now().Add(50*time.Millisecond)))
+	if _, err := io.ReadFull(c, got); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("over a link that is cut came %q, %v", got, err)
+	}
+	must(t, a.Heal())
+	must(t, a.Slow(Pace{Rate: 64 << 10}))
+	must(t, c.SetReadDeadline(time.Now().Add(time.Minute)))
+	if _, err := io.ReadFull(c, got); err != nil || string(got) != "hello" {
+		t.Errorf("over the healed link came %q, %v", got, err)
+	}
+	c.Close()
+	if err := <-echoed; err != nil {
+		t.Error(err)
+	}
+}
+
+// DNS knows where hosts are, for processes too, and a moved host is reached at its new address only.
+func TestNames(t *testing.T) {
+	n, a, b := two(t)
+	n.Alias("logs.test", a, b)
+	n.Services("_ftfuse._tcp.logs.test", Service{Host: "b.test", Port: 99, Priority: 1, Weight: 2})
+	r := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return a.Dial(ctx, network, netip.AddrPortFrom(address(0), 53))
+	}}
+	ask := func(name string, want ...netip.Addr) {
+		t.Helper()
+		got, err := r.LookupNetIP(context.Background(), "ip4", name)
+		if err != nil || len(got) != len(want) {
+			t.Fatalf("%s is %v, %v; want %v", name, got, err, want)
+		}
+		for i := range want {
+			if got[i].Unmap() != want[i] {
+				t.Errorf("%s is %v, want %v", name, got, want)
+			}
+		}
+	}
+	ask("b.test", b.Addr())
+	ask("logs.test", a.Addr(), b.Addr())
+	if _, srv, err := r.LookupSRV(context.Background(), "ftfuse", "tcp", "logs.test"); err != nil || len(srv) != 1 || *srv[0] != (net.SRV{Target: "b.test.", Port: 99, Priority: 1, Weight: 2}) {
+		t.Errorf("SRV of logs.test: got %v, %v", srv, err)
+	}
+	var missing *net.DNSError
+	if _, err := r.LookupHost(context.Background(), "c.test"); !errors.As(err, &missing) || !missing.IsNotFound {
+		t.Errorf("c.test: got %v, want that it does not exist", err)
+	}
+
+	before, in := b.Addr(), mailbox(t, b)
+	must(t, b.Move())
+	ask("b.test", b.Addr())
+	ask("logs.test", a.Addr(), b.Addr())
+	if b.Addr() == before || !passes(t, a, b, in) {
+		t.Errorf("b has moved from %v to %v, where nothing reaches it", before, b.Addr())
+	}
+	c := exec.Command("getent", "ahostsv4", "b.test")
+	var said strings.Builder
+	c.Stdout = &said
+	must(t, a.Start(c))
+	if err := c.Wait(); err != nil || !strings.HasPrefix(said.String(), b.Addr().String()+" ") {
+		t.Errorf("a process on a finds b.test at %q, %v; want %v", said.String(), err, b.Addr())
+	}
+}
+
+// Networks have the same addresses and do not see each other; when one is closed its links are gone.
+func TestNetworksAreApart(t *testing.T) {
+	_, a, b := two(t)
+	n2, _, b2 := two(t)
+	if b.Addr() != b2.Addr() {
+		t.Fatalf("b has the address %v in one network and %v in the other", b.Addr(), b2.Addr())
+	}
+	in, in2 := mailbox(t, b), mailbox(t, b2)
+	if !passes(t, a, b, in) {
+		t.Error("nothing passes in its own network")
+	}
+	must(t, in2.SetReadDeadline(time.Now().Add(-time.Second)))
+	if size, from, err := in2.ReadFrom(make([]byte, 10)); err == nil {
+		t.Errorf("b of the other network has got %d bytes from %v", size, from)
+	}
+	must(t, n2.Close())
+	if !passes(t, a, b, in) {
+		t.Error("nothing passes when the other network is closed")
+	}
+}
