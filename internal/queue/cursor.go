@@ -235,3 +235,10 @@ func (q *Queue) passBut(c *Cursor, pos uint64, s *summary) {
 
 // pass is passBut for a position that a removed cursor leaves.
 func (q *Queue) pass(pos uint64, s *summary) { q.passBut(nil, pos, s) }
+
+// Handed returns the last position that the destination may have seen, in this life of the queue or an earlier one.
+func (c *Cursor) Handed() uint64 {
+	c.q.mu.Lock()
+	defer c.q.mu.Unlock()
+	return c.main.handed
+}

@@ -62,6 +62,7 @@ func (s *session) take(f wire.Control) error {
 	case wire.Goaway:
 		s.retry.Store(int64(min(f.RetryMillis, maxRetryMillis)) * int64(time.Millisecond))
 		s.u.o.Logger.Info("uplink: the receiver goes away", "reason", string(f.Text))
+		s.u.o.Watch.Leaving()
 		s.halt()
 	case wire.Unknown:
 	default:

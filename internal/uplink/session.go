@@ -216,6 +216,9 @@ func (s *session) begin(w wire.Welcome, acked record.Durable, own record.Stream)
 	if err != nil {
 		return err
 	}
+	if err := s.u.o.Watch.Up(w.Receiver, w.Marks); err != nil {
+		return err
+	}
 	if behind {
 		s.u.o.Logger.Warn("uplink: the receiver knows less than it had acknowledged", notice.ReceiverBehind, "acked", acked.Seq, "known", s.resume.own.Seq)
 	}

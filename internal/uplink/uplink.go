@@ -37,6 +37,7 @@ type Options struct {
 	// from then on. Whoever sets it begins an epoch at each start.
 	Several bool
 	Own     func(record.SenderID) bool // further ids under which this sender's data travels, derived ones [none]
+	Watch   Watcher                    // is told how connections fare [nobody]
 	Logger  *slog.Logger               // [slog.Default()]
 
 	Codec   wire.Codec // [None]
@@ -58,6 +59,24 @@ type Options struct {
 	BackOffMin       time.Duration // between attempts, doubling to BackOffMax, half of it random [100 ms]
 	BackOffMax       time.Duration // [30 s]
 }
+
+// Watcher is told how connections fare, one after the other.
+type Watcher interface {
+	// Up says that a connection is ready, who answers (zero: an older version), and how far that holds the streams that were
+	// asked for; nothing is taken from the backlog before it returns. An error ends the connection.
+	Up(receiver record.SenderID, marks []record.Durable) error
+	// Leaving says that the receiver goes: nothing more is begun, what is under way is waited for.
+	Leaving()
+	// Down says that a connection has ended, or could not be made: nothing comes of it any more. err is nil if all was well.
+	Down(err error)
+}
+
+// nobody watches.
+type nobody struct{}
+
+func (nobody) Up(record.SenderID, []record.Durable) error { return nil }
+func (nobody) Leaving()                                   {}
+func (nobody) Down(error)                                 {}
 
 // Uplink keeps one connection to one receiver.
 type Uplink struct {
@@ -86,6 +105,9 @@ func New(o Options) (*Uplink, error) {
 	}
 	if o.Streams == nil {
 		o.Streams = func() []record.Stream { return nil }
+	}
+	if o.Watch == nil {
+		o.Watch = nobody{}
 	}
 	if o.Own == nil {
 		o.Own = func(record.SenderID) bool { return false }
@@ -130,6 +152,7 @@ func (u *Uplink) Run(ctx context.Context) error {
 		if !errors.As(err, &end) {
 			end = &ending{err: err}
 		}
+		u.down(end)
 		if errors.Is(err, record.ErrClosed) {
 			return fmt.Errorf("run uplink: %w", err)
 		}
@@ -147,6 +170,15 @@ func (u *Uplink) Run(ctx context.Context) error {
 		pause = min(2*pause, u.o.BackOffMax)
 	}
 	return nil
+}
+
+// down tells who watches.
+func (u *Uplink) down(e *ending) {
+	if e.quiet {
+		u.o.Watch.Down(nil)
+		return
+	}
+	u.o.Watch.Down(e.err)
 }
 
 // ending says how a connection ended, for the pause before the next.
