@@ -100,7 +100,7 @@ func TestBranchGoesPastWhatWaits(t *testing.T) {
 	}
 	balanced(t, q)
 	all(t, c)
-	fresh, last = all(t, b)
+	fresh, last := all(t, b)
 	wholeSequence(t, fresh, 17)
 	if err := c.Ack(10, record.Durable{Seq: 10}); err != nil { // the two are one
 		t.Fatal(err)

@@ -8,7 +8,7 @@ import (
 	"ftfuse/internal/record"
 )
 
-// Cursor is one destination's view of the queue; it implements record.Splitter. The fields are
+// Cursor is one destination's view of the queue; it implements record.Backlog. The fields are
 // guarded by Queue.mu.
 type Cursor struct {
 	q       *Queue

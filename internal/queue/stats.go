@@ -163,6 +163,6 @@ func (t Tally) covered(o Tally) bool { return t.Bytes <= o.Bytes && t.Records <=
 // most takes the larger of each count.
 func (t Tally) most(o Tally) Tally { return Tally{max(t.Bytes, o.Bytes), max(t.Records, o.Records)} }
 
-var _ record.Splitter = (*Cursor)(nil)
+var _ record.Backlog = (*Cursor)(nil)
 var _ record.Backlog = (*Branch)(nil)
 var _ record.Sink = (*Queue)(nil)

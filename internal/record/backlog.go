@@ -7,7 +7,20 @@ type Batch struct {
 	First, Last uint64 // positions in the queue, both included; Last >= First
 	Chunks      []Chunk
 	Bytes       int64 // sum of the chunks' Len
+	Part        Part
 }
+
+// Part says how a batch of a backlog relates to the one before. Within a part positions grow, and the streams of the
+// sender itself are of one part each.
+type Part uint8
+
+// The parts. What is Fresh or Alone is of one part.
+const (
+	Whole Part = iota // all goes in order
+	Old               // it waited while the destination was away
+	Fresh             // it came since, and goes beside what is Old
+	Alone             // as Fresh, and nothing Old comes any more before a Rewind
+)
 
 // Backlog is one destination's view of the queue: what it has not acknowledged yet, in order. One goroutine
 // calls Next and Rewind; Ack may come from another.
@@ -32,18 +45,4 @@ type Backlog interface {
 	// new epoch, because the destination knows the old one with other content. Rewinds. Other destinations
 	// keep the old one for what they may have seen of it.
 	NewEpoch() (uint64, error)
-}
-
-// Splitter is a Backlog that can be read at two places: what is captured from now on beside what waits already.
-type Splitter interface {
-	Backlog
-	// Waiting returns how many bytes of those that it is to get the destination has not acknowledged.
-	Waiting() int64
-	// Branch begins a second backlog behind all that there is, or returns the one under way, also of an earlier run; the
-	// first ends there. What the second gives is in streams of its own: within a stream nothing may follow what comes
-	// later. When the first is acknowledged to its end the two are one, and either stands for it. An error wraps
-	// ErrRefused if nothing waits, or if there is data of other senders, whose streams cannot change.
-	Branch() (Backlog, error)
-	// Branched returns the branch under way, nil if there is none.
-	Branched() Backlog
 }

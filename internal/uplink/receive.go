@@ -86,11 +86,13 @@ func (s *session) acknowledged(a wire.Ack) error {
 
 // commit tells the queue what is done. Positions that came in several pieces are done with the last.
 func (s *session) commit(done []piece) error {
-	var last *piece
+	var last [2]*piece // of what is old, and of the rest
 	for i := range done {
 		p := &done[i]
-		if p.whole {
-			last = p
+		if p.whole && p.span.old {
+			last[0] = p
+		} else if p.whole {
+			last[1] = p
 		}
 		if p.sent {
 			s.u.status.ackedBatches.Add(1)
@@ -103,11 +105,13 @@ func (s *session) commit(done []piece) error {
 	if len(done) > 0 {
 		s.u.status.well()
 	}
-	if last == nil {
-		return nil
-	}
-	if err := s.u.o.Backlog.Ack(last.span.last, last.mark); err != nil {
-		return fmt.Errorf("acknowledge position %d: %w", last.span.last, err)
+	for _, p := range last {
+		if p == nil {
+			continue
+		}
+		if err := s.u.o.Backlog.Ack(p.span.last, p.mark); err != nil {
+			return fmt.Errorf("acknowledge position %d: %w", p.span.last, err)
+		}
 	}
 	return nil
 }

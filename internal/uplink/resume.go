@@ -15,6 +15,8 @@ type resume struct {
 	marks map[record.Stream]record.Durable // of WELCOME
 	own   record.Durable                   // the own stream behind the latest chunk; at first, what is acknowledged
 	aside map[record.Stream]record.Durable // other own streams, where own left them
+	fresh bool                             // own is of the fresh part of a backlog that has two
+	other record.Stream                    // the own stream that the other part is at; the zero Stream if it is of no account
 }
 
 // newResume compares what is acknowledged, and given, with what the receiver says. behind is set when the receiver
@@ -23,17 +25,46 @@ func newResume(now record.Stream, acked record.Durable, marks []record.Durable, 
 	if r, err = believe(now, marks, given, owns); err != nil {
 		return nil, false, err
 	}
+	if behind, err = r.start(acked); err != nil {
+		return nil, false, err
+	}
+	return r, behind, nil
+}
+
+// start begins a part of the backlog behind what is acknowledged of it.
+func (r *resume) start(acked record.Durable) (behind bool, err error) {
 	r.own = acked
 	m := r.marks[acked.Stream]
 	m.Stream = acked.Stream
 	switch {
 	case m.Seq < acked.Seq:
 		r.own = m // the receiver goes on from its own checksum, so must this side
-		return r, true, nil
+		return true, nil
 	case m.Seq == acked.Seq && m.Chain != acked.Chain:
-		return nil, false, r.differs()
+		return false, r.differs()
 	}
-	return r, false, nil
+	return false, nil
+}
+
+// startFresh is start for the fresh part of a backlog that has two.
+func (r *resume) startFresh(acked record.Durable) (behind bool, err error) {
+	r.enter(record.Fresh)
+	behind, err = r.start(acked)
+	r.enter(record.Old)
+	return behind, err
+}
+
+// enter turns to the part of the backlog that the next chunks are of. What is verified, and what a stream's end means, each
+// part knows of its own streams.
+func (r *resume) enter(p record.Part) {
+	if fresh := p == record.Fresh || p == record.Alone; fresh != r.fresh {
+		left := r.own.Stream
+		r.turn(r.other)
+		r.fresh, r.other = fresh, left
+	}
+	if p == record.Alone { // no more comes of the other: what the receiver holds beyond was lost here with power
+		r.other = record.Stream{}
+	}
 }
 
 // believe begins with what the receiver says, but for what this queue cannot have sent.
@@ -74,8 +105,12 @@ func (s *session) recall(w wire.Welcome, own record.Stream) (*resume, error) {
 // owns reports whether a stream's sender is this one, by whatever id.
 func (u *Uplink) owns(id record.SenderID) bool { return id == u.o.Identity.Sender || u.o.Own(id) }
 
-// verified says that the own stream has come to the receiver's mark, or was never behind it.
-func (r *resume) verified() bool { return r.own.Seq >= r.marks[r.own.Stream].Seq }
+// verified says that the own streams have come to the receiver's marks, or were never behind them.
+func (r *resume) verified() bool {
+	return r.ownVerified() && r.aside[r.other].Seq >= r.marks[r.other].Seq
+}
+
+func (r *resume) ownVerified() bool { return r.own.Seq >= r.marks[r.own.Stream].Seq }
 
 // next says whether c must be sent. An error wraps record.ErrEpoch.
 func (r *resume) next(c *record.Chunk) (send bool, err error) {
@@ -84,7 +119,7 @@ func (r *resume) next(c *record.Chunk) (send bool, err error) {
 		return c.Seq > r.marks[s].Seq, nil
 	}
 	if s != r.own.Stream {
-		if r.own.Epoch == r.now.Epoch && !r.verified() { // it ended meanwhile, for a reason that another destination had
+		if r.own.Epoch == r.now.Epoch && !r.ownVerified() { // it ended meanwhile, for a reason that another destination had
 			return false, r.differs()
 		}
 		// An epoch that ended before the receiver's mark: its end was lost here with power, after it was sent. What
@@ -95,7 +130,7 @@ func (r *resume) next(c *record.Chunk) (send bool, err error) {
 	if c.Seq <= r.own.Seq { // behind where this began: the receiver has proved to hold it
 		return false, nil
 	}
-	if c.Seq > mark.Seq && !r.verified() {
+	if c.Seq > mark.Seq && !r.ownVerified() {
 		return false, r.differs()
 	}
 	r.own = r.own.Add(c)

@@ -31,9 +31,10 @@ func (s *session) send() error {
 		if err != nil {
 			return fmt.Errorf("next batch: %w", err)
 		}
-		if single && !s.u.suspect.holds(b.First) {
+		if single && !s.u.suspect.holds(b.First) && s.u.suspect.old == (b.Part == record.Old) {
 			s.u.suspect = span{}
 		}
+		s.resume.enter(b.Part)
 		err = s.deliver(b, single)
 		var damage *payload.Bad
 		if errors.As(err, &damage) {
@@ -55,15 +56,8 @@ func (s *session) damaged(b record.Batch, single bool, damage *payload.Bad) erro
 		return err
 	}
 	if !single {
-		s.u.suspect = span{b.First, b.Last}
-	}
-	if len(s.resume.aside) > 0 { // several streams are gone over in turn: the receiver says best where each stands
-		return damage
-	}
-	s.resume.own = s.track.done()
-	if !single {
-		s.u.o.Backlog.Rewind()
-		return nil
+		s.u.suspect = spanOf(b)
+		return s.again(damage)
 	}
 	why, v := payload.Judge(damage)
 	if v == payload.Doubtful {
@@ -74,16 +68,26 @@ func (s *session) damaged(b record.Batch, single bool, damage *payload.Bad) erro
 	if v != payload.Final {
 		return damage // the next connection tries again, after a pause
 	}
-	if err := s.u.drop(span{b.First, b.Last}, why, damage); err != nil {
+	if err := s.u.drop(spanOf(b), why, damage); err != nil {
 		return err
 	}
+	return s.again(damage)
+}
+
+// again goes on with what is not acknowledged, on a new connection if several streams are gone over in turn: then the
+// receiver says best where each stands.
+func (s *session) again(why error) error {
+	if len(s.resume.aside) > 0 {
+		return why
+	}
+	s.resume.own = s.track.done()
 	s.u.o.Backlog.Rewind()
 	return nil
 }
 
 // deliver sends what the receiver lacks of b, in pieces that it takes, and notes all of b as under way.
 func (s *session) deliver(b record.Batch, single bool) error {
-	at := span{b.First, b.Last}
+	at := spanOf(b)
 	chunks := b.Chunks
 	for first := true; first || len(chunks) > 0; first = false {
 		skipped, err := s.skip(&chunks)
@@ -193,7 +197,7 @@ func (s *session) ship(chunks []record.Chunk, at span, single, whole bool) error
 	if err != nil {
 		return fmt.Errorf("send: %w", err)
 	}
-	if err := s.room(int64(size)); err != nil {
+	if err := s.room(int64(size), at.old); err != nil {
 		return err
 	}
 	p := piece{number: number, sent: true, body: int64(size), chunks: uint64(len(chunks)), at: time.Now(), span: at, whole: whole, single: single, mark: s.resume.own}
@@ -269,8 +273,8 @@ func (s *session) broken(err error) error {
 }
 
 // room waits until a body of size may be under way. Being asked to stop ends the wait too: a batch that was not sent is not begun.
-func (s *session) room(size int64) error {
-	for !s.track.room(size) {
+func (s *session) room(size int64, old bool) error {
+	for !s.track.room(size, old) {
 		select {
 		case <-s.track.changed:
 		case <-s.giving.Done():

@@ -149,6 +149,7 @@ func (s *session) handshake(ctx context.Context) error {
 		return fmt.Errorf("handshake: %w", err)
 	}
 	o := &s.u.o
+	fresh := o.Begin()
 	_, acked := o.Backlog.Acked()
 	epoch := o.Epoch()
 	hello := wire.Hello{
@@ -171,7 +172,7 @@ func (s *session) handshake(ctx context.Context) error {
 	if err := s.nc.SetDeadline(time.Time{}); err != nil {
 		return fmt.Errorf("handshake: %w", err)
 	}
-	return s.begin(w, acked, own)
+	return s.begin(w, acked, fresh, own)
 }
 
 // welcome waits for WELCOME. A receiver may ping while it makes up its mind.
@@ -204,14 +205,19 @@ func (s *session) welcome() (wire.Welcome, error) {
 	}
 }
 
-// begin compares the two sides' marks and sets the window up.
-func (s *session) begin(w wire.Welcome, acked record.Durable, own record.Stream) error {
+// begin compares the two sides' marks, of what is acknowledged of the backlog and of its fresh part, and sets the window up.
+func (s *session) begin(w wire.Welcome, acked, fresh record.Durable, own record.Stream) error {
 	var behind bool
 	var err error
 	if s.u.o.Several {
 		s.resume, err = s.recall(w, own)
 	} else {
 		s.resume, behind, err = newResume(own, acked, w.Marks, s.u.o.Backlog.Given(), s.u.owns)
+		if err == nil && fresh != (record.Durable{}) {
+			var less bool
+			less, err = s.resume.startFresh(fresh)
+			behind = behind || less
+		}
 	}
 	if err != nil {
 		return err

@@ -31,7 +31,8 @@ type tracker struct {
 
 	mu      sync.Mutex // guards the fields below
 	list    []piece
-	bytes   int64
+	bytes   int64 // sent and not acknowledged
+	old     int64 // of those, what is old
 	count   int
 	credit  uint64
 	through uint64
@@ -50,12 +51,16 @@ func (t *tracker) signal() {
 	}
 }
 
-// room says whether a batch with that body may be sent now.
-func (t *tracker) room(body int64) bool {
+// room says whether a batch with that body may be sent now. What is old has a quarter of the window: what is fresh comes
+// behind it.
+func (t *tracker) room(body int64, old bool) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.count == 0 {
 		return t.credit > 0
+	}
+	if old && t.old > 0 && t.old+body > t.window/4 {
+		return false
 	}
 	return t.count < t.batches && t.bytes+body <= t.window && uint64(t.bytes+body) <= t.credit
 }
@@ -66,6 +71,9 @@ func (t *tracker) add(p piece) {
 	if p.sent {
 		t.bytes += p.body
 		t.count++
+		if p.span.old {
+			t.old += p.body
+		}
 	}
 	t.list = append(t.list, p)
 }
@@ -83,6 +91,15 @@ func (t *tracker) acknowledge(through, credit uint64, sent uint64) (done []piece
 	if through > sent || through < t.through {
 		return nil, false
 	}
+	for i := range t.list { // also of what is held: there may have to be room for what ends that
+		if p := &t.list[i]; p.sent && p.number > t.through && p.number <= through {
+			t.bytes -= p.body
+			t.count--
+			if p.span.old {
+				t.old -= p.body
+			}
+		}
+	}
 	t.through, t.credit = through, credit
 	return t.pop(), true
 }
@@ -97,12 +114,7 @@ func (t *tracker) settle() []piece {
 func (t *tracker) pop() []piece {
 	n := 0
 	for ; n < len(t.list) && t.list[n].number <= t.through && !t.held; n++ {
-		p := &t.list[n]
-		if p.sent {
-			t.bytes -= p.body
-			t.count--
-		}
-		if p.whole {
+		if p := &t.list[n]; p.whole {
 			t.mark = p.mark
 		}
 	}
@@ -141,7 +153,7 @@ func (t *tracker) snapshot() (credit uint64, bytes int64, batches int, oldest ti
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for i := range t.list {
-		if t.list[i].sent {
+		if t.list[i].sent && t.list[i].number > t.through {
 			oldest = t.list[i].at
 			break
 		}

@@ -38,7 +38,10 @@ type Options struct {
 	Several bool
 	Own     func(record.SenderID) bool // further ids under which this sender's data travels, derived ones [none]
 	Watch   Watcher                    // is told how connections fare [nobody]
-	Logger  *slog.Logger               // [slog.Default()]
+	// Begin is called when the receiver has been reached, before HELLO: the time to split the backlog. It returns where the
+	// own stream of the fresh part stands, the zero Durable if there is none or nothing is acknowledged of it [none].
+	Begin  func() record.Durable
+	Logger *slog.Logger // [slog.Default()]
 
 	Codec   wire.Codec // [None]
 	Level   int        // of Zstd, 1 (fast) to 22 (small); the others have none [1]
@@ -88,7 +91,12 @@ type Uplink struct {
 }
 
 // span is a run of queue positions; empty if last is 0.
-type span struct{ first, last uint64 }
+type span struct {
+	first, last uint64
+	old         bool // of the older part of a backlog that has two
+}
+
+func spanOf(b record.Batch) span { return span{b.First, b.Last, b.Part == record.Old} }
 
 func (s span) holds(pos uint64) bool { return s.last != 0 && s.first <= pos && pos <= s.last }
 
@@ -108,6 +116,9 @@ func New(o Options) (*Uplink, error) {
 	}
 	if o.Watch == nil {
 		o.Watch = nobody{}
+	}
+	if o.Begin == nil {
+		o.Begin = func() record.Durable { return record.Durable{} }
 	}
 	if o.Own == nil {
 		o.Own = func(record.SenderID) bool { return false }
