@@ -83,7 +83,7 @@ var owners = map[string]string{
 	"github.com/syndtr/goleveldb":         "internal/queue internal/ledger internal/ledger/faulty",
 	"github.com/vmihailenco/msgpack/v5":   "internal/wire",
 	"github.com/klauspost/compress":       "internal/wire internal/output",
-	"golang.org/x/time":                   "internal/pace",
+	"golang.org/x/time":                   "internal/pace internal/ingest",
 	"golang.org/x/net":                    "internal/netlab", // its dns/dnsmessage
 	"github.com/knadh/koanf/v2":           "internal/config",
 	"github.com/go-viper/mapstructure/v2": "internal/config",

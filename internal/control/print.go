@@ -14,6 +14,9 @@ func (s *Status) Print(w io.Writer, style Style) error {
 	p := &printer{Style: style}
 	p.line(cell{s.Role + " " + plain(s.Host), bold},
 		cell{fmt.Sprintf("  up %s  pid %d  ftfuse %s", since(s.Now, s.Since), s.PID, plain(s.Version)), dim})
+	for _, c := range s.Certificates {
+		p.certificate(c, s.Now)
+	}
 	for _, t := range s.Trouble {
 		p.line(cell{"! " + plain(t), red})
 	}
@@ -142,7 +145,7 @@ func (p *printer) peers(peers []PeerStatus, now time.Time) {
 			rtt = humanFor(r.RTT)
 		}
 		t.add(cell{r.Target, noColour}, state(r.State), cell{since(now, r.Since), noColour}, cell{rtt, noColour},
-			cell{humanBytes(uint64(r.ByteRate)) + "/s", noColour}, cell{humanBytes(r.InFlight), noColour}, cell{plain(r.Address), noColour})
+			cell{humanBytes(uint64(r.ByteRate)) + "/s", noColour}, cell{humanBytes(r.InFlight), noColour}, whereabouts(r.Address, r.TLS, r.Identity))
 		if r.Sent != (Count{}) {
 			t.note(dim, fmt.Sprintf("sent %s; acknowledged %s", inWords(r.Sent), inWords(r.Acked)))
 		}
@@ -170,7 +173,10 @@ func (p *printer) receiver(s *ReceiverStatus, now time.Time) {
 	t := &table{head: []string{"SENDER", "STATE", ">FOR", ">RATE", ">RECEIVED", "ADDRESS"}}
 	for _, r := range s.Peers {
 		t.add(cell{plain(r.Host), noColour}, state(r.State), cell{since(now, r.Since), noColour},
-			cell{humanBytes(uint64(r.ByteRate)) + "/s", noColour}, count(r.Received), cell{plain(r.Address), noColour})
+			cell{humanBytes(uint64(r.ByteRate)) + "/s", noColour}, count(r.Received), whereabouts(r.Address, r.TLS, r.Identity))
+		if r.Paused != "" {
+			t.note(yellow, oneLine(r.Paused))
+		}
 		if r.Duplicates != (Count{}) {
 			t.note(dim, "sent again after a broken connection, not written again: "+inWords(r.Duplicates))
 		}

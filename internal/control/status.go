@@ -48,9 +48,18 @@ type Status struct {
 	Now     time.Time `json:"now"`   // when the answer was made
 	Trouble []string  `json:"trouble,omitempty"`
 	// Unhealthy is why /healthz answers 503; Judge fills it.
-	Unhealthy []Reason        `json:"unhealthy,omitempty"`
-	Sender    *SenderStatus   `json:"sender,omitempty"`
-	Receiver  *ReceiverStatus `json:"receiver,omitempty"`
+	Unhealthy    []Reason        `json:"unhealthy,omitempty"`
+	Certificates []Certificate   `json:"certificates,omitempty"` // own ones
+	Sender       *SenderStatus   `json:"sender,omitempty"`
+	Receiver     *ReceiverStatus `json:"receiver,omitempty"`
+}
+
+// Certificate is an own certificate, by which peers know this side.
+type Certificate struct {
+	Target   string    `json:"target,omitempty"` // of a sender: who gets it
+	File     string    `json:"file"`
+	Identity string    `json:"identity"`
+	Expires  time.Time `json:"expires"`
 }
 
 // SenderStatus is what a sender knows of itself.
@@ -135,9 +144,11 @@ type QueueReport struct {
 type PeerStatus struct {
 	Target     string        `json:"target"`
 	Address    string        `json:"address"`
-	State      string        `json:"state"`  // connected, connecting, waiting
-	Since      time.Time     `json:"since"`  // in this state
-	Turned     time.Time     `json:"turned"` // when it became connected last, or ceased to be
+	TLS        bool          `json:"tls"`
+	Identity   string        `json:"identity,omitempty"` // of the receiver, by its certificate, when it was connected last
+	State      string        `json:"state"`              // connected, connecting, waiting
+	Since      time.Time     `json:"since"`              // in this state
+	Turned     time.Time     `json:"turned"`             // when it became connected last, or ceased to be
 	LastAck    time.Time     `json:"last_ack,omitzero"`
 	Oldest     time.Time     `json:"oldest,omitzero"` // when the oldest data that waits for it was captured
 	RTT        time.Duration `json:"rtt_ns"`          // of the last PING; 0: none was needed yet
@@ -188,6 +199,10 @@ type SourceStatus struct {
 	Sender     string    `json:"sender"` // its id
 	Host       string    `json:"host"`
 	Address    string    `json:"address"`
+	TLS        bool      `json:"tls"`
+	Identity   string    `json:"identity"`         // by its certificate; without TLS its address
+	Peer       string    `json:"peer,omitempty"`   // of the configuration, that says what it may
+	Paused     string    `json:"paused,omitempty"` // why nothing is taken from it just now
 	State      string    `json:"state"`
 	Since      time.Time `json:"since"`
 	Epoch      uint64    `json:"epoch"`

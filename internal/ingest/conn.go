@@ -29,6 +29,15 @@ type conn struct {
 	br   *bufio.Reader
 	host string
 
+	who     Identity // set by run before hello
+	entry   atomic.Pointer[entry]
+	left    bool    // it is counted no more; guarded by Server.mu
+	allowed allowed // of run
+
+	granting sync.Mutex             // orders what credit says with the frames that say it
+	through  uint64                 // batches acknowledged; guarded by granting
+	paused   atomic.Pointer[string] // why the peer has no credit; nil: it has
+
 	hello wire.Hello // set by run before join, then read by anybody; without its lists
 	probe bool       // it only asks; set by run with hello
 
@@ -89,7 +98,7 @@ func (c *conn) run() {
 	defer c.s.leave(c)
 	defer c.interrupt(nil)
 	defer c.abandon()
-	defer c.nc.Close()
+	defer func() { c.nc.Close() }() // by then it may be TLS
 	c.s.stats.accepted.Add(1)
 	err := c.handshake()
 	if err == nil {
@@ -174,9 +183,11 @@ func (c *conn) farewell(err error) {
 	case errors.As(err, &r):
 		c.s.stats.refused[r.reason].Add(1)
 		c.logRefused(r)
-		last = r.nack
 		if r.reason == Deaf {
 			return
+		}
+		if !r.mute {
+			last = r.nack
 		}
 	case errors.Is(err, errStopping):
 		last = wire.Goaway{Code: wire.GoingDown, Text: wire.Text(err.Error())}
@@ -185,7 +196,7 @@ func (c *conn) farewell(err error) {
 	default:
 		return // the peer has gone
 	}
-	if c.write(last) != nil {
+	if last != nil && c.write(last) != nil {
 		return
 	}
 	half, ok := c.nc.(interface{ CloseWrite() error })
@@ -198,9 +209,15 @@ func (c *conn) farewell(err error) {
 func (c *conn) status() Peer {
 	p := Peer{
 		Flow: c.flow.snapshot(), Sender: c.hello.Sender, Epoch: c.hello.Epoch, Host: string(c.hello.Host),
-		Address: c.nc.RemoteAddr().String(), Since: c.since, LastFrame: time.Unix(0, c.latest.Load()), RTT: time.Duration(c.rtt.Load()),
+		Address: c.nc.RemoteAddr().String(), Identity: c.who.Name, Secure: c.who.Secure, Since: c.since, LastFrame: time.Unix(0, c.latest.Load()), RTT: time.Duration(c.rtt.Load()),
 	}
 	p.Acked, p.Credit = c.window.snapshot()
+	if e := c.entry.Load(); e != nil {
+		p.Allowance = e.Name
+	}
+	if t := c.paused.Load(); t != nil {
+		p.Paused = *t
+	}
 	if t := c.trouble.Load(); t != nil {
 		p.LastError = *t
 	}

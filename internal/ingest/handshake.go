@@ -18,33 +18,27 @@ func (c *conn) handshake() error {
 	if err := c.readBy(c.s.o.HandshakeTimeout); err != nil {
 		return err
 	}
-	f, _, err := wire.ReadControl(c.br, nil)
-	if errors.Is(err, record.ErrCorrupt) {
-		return refuse(Stray, wire.Malformed, 0, "this is an ftfuse receiver: want HELLO: %v", err)
+	if err := c.identify(ctx); err != nil {
+		return err
 	}
+	hello, err := c.greeting()
 	if err != nil {
-		if errors.Is(err, io.ErrUnexpectedEOF) {
-			c.s.stats.refused[Stray].Add(1) // half a HELLO; nobody is left to tell
-		}
-		return c.readError(err, func() *refusal {
-			return refuse(NoHello, wire.OverLimit, 0, "got no HELLO in %v", c.s.o.HandshakeTimeout)
-		})
+		return err
 	}
-	hello, ok := f.(wire.Hello)
-	if !ok {
-		return refuse(Stray, wire.Malformed, 0, "this is an ftfuse receiver: got %T, want HELLO", f)
+	p := c.s.policy.Load()
+	if err := c.authorize(p, true); err != nil { // before it takes another connection's place
+		return err
 	}
-	if !slices.Contains(hello.Versions, wire.Version) {
-		return refuse(WrongVersion, wire.NoVersion, 0, "got versions %v, want %d", hello.Versions, wire.Version)
-	}
-	c.hello = hello
-	c.hello.Versions, c.hello.Streams, c.hello.Features, c.hello.BootID = nil, nil, nil, "" // up to 24 KiB that nobody asks for again
-	c.latest.Store(time.Now().UnixNano())
-	w := wire.Welcome{Version: wire.Version, Credit: c.s.credit(), Limits: c.s.o.limits(), Receiver: c.s.o.ID, Name: wire.Text(c.s.o.Name)}
+	w := wire.Welcome{Version: wire.Version, Limits: c.s.o.limits(), Receiver: c.s.o.ID, Name: wire.Text(c.s.o.Name)}
 	if slices.Contains(hello.Features, wire.Probe) {
 		c.probe, w.Features = true, []wire.Text{wire.Probe}
 	} else if err := c.s.join(ctx, c); err != nil {
 		return err
+	}
+	if now := c.s.policy.Load(); now != p { // SetPeers has seen the connection only after it joined
+		if err := c.authorize(now, false); err != nil {
+			return err
+		}
 	}
 	for _, s := range hello.Streams {
 		m, err := c.s.o.Output.Mark(ctx, s)
@@ -56,9 +50,37 @@ func (c *conn) handshake() error {
 			w.Marks = append(w.Marks, m)
 		}
 	}
-	c.window.grant(0, w.Credit)
-	w.Time = uint64(time.Now().UnixNano())
-	return c.write(w)
+	return c.grant(0, func(credit uint64) wire.Control {
+		w.Credit, w.Time = credit, uint64(time.Now().UnixNano())
+		return w
+	})
+}
+
+// greeting reads HELLO, and keeps what is needed of it.
+func (c *conn) greeting() (hello wire.Hello, err error) {
+	f, _, err := wire.ReadControl(c.br, nil)
+	if errors.Is(err, record.ErrCorrupt) {
+		return hello, refuse(Stray, wire.Malformed, 0, "this is an ftfuse receiver: want HELLO: %v", err)
+	}
+	if err != nil {
+		if errors.Is(err, io.ErrUnexpectedEOF) {
+			c.s.stats.refused[Stray].Add(1) // half a HELLO; nobody is left to tell
+		}
+		return hello, c.readError(err, func() *refusal {
+			return refuse(NoHello, wire.OverLimit, 0, "got no HELLO in %v", c.s.o.HandshakeTimeout)
+		})
+	}
+	hello, ok := f.(wire.Hello)
+	if !ok {
+		return hello, refuse(Stray, wire.Malformed, 0, "this is an ftfuse receiver: got %T, want HELLO", f)
+	}
+	if !slices.Contains(hello.Versions, wire.Version) {
+		return hello, refuse(WrongVersion, wire.NoVersion, 0, "got versions %v, want %d", hello.Versions, wire.Version)
+	}
+	c.hello = hello
+	c.hello.Versions, c.hello.Streams, c.hello.Features, c.hello.BootID = nil, nil, nil, "" // up to 24 KiB that nobody asks for again
+	c.latest.Store(time.Now().UnixNano())
+	return hello, nil
 }
 
 // join makes c the one connection of its sender and epoch. A former connection of the same process is replaced,

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"ftfuse/internal/notice"
@@ -37,6 +38,9 @@ type Server struct {
 	conns     int                     // connections that have a goroutine
 	addresses map[string]int          // connections by remote host
 	peers     map[record.Stream]*conn // connections past their HELLO, by sender and epoch
+	shares    map[string]*share       // by the name of the allowance
+
+	policy atomic.Pointer[policy] // written with mu held
 }
 
 // New checks the options. It starts nothing.
@@ -44,10 +48,12 @@ func New(o Options) (*Server, error) {
 	if err := o.complete(); err != nil {
 		return nil, err
 	}
-	return &Server{
+	s := &Server{
 		o: o, memory: semaphore.NewWeighted(o.Memory), streams: locks{held: map[record.Stream]*lock{}},
-		addresses: map[string]int{}, peers: map[record.Stream]*conn{},
-	}, nil
+		addresses: map[string]int{}, peers: map[record.Stream]*conn{}, shares: map[string]*share{},
+	}
+	s.policy.Store(&policy{})
+	return s, nil
 }
 
 // Serve accepts connections until ctx ends, then lets each store and acknowledge what it has read, says GOAWAY,
@@ -111,13 +117,14 @@ func (s *Server) leave(c *conn) {
 	if s.peers[c.stream()] == c {
 		delete(s.peers, c.stream())
 	}
+	c.goOut()
 }
 
 // turnAway refuses a connection that got no goroutine. It says why only where that cannot block: the few bytes fit
 // the empty send buffer of a plain socket, but a TLS connection would shake hands first.
 func (s *Server) turnAway(nc net.Conn, why *refusal) {
 	s.stats.refused[why.reason].Add(1)
-	if tcp, ok := nc.(*net.TCPConn); ok {
+	if tcp, ok := nc.(*net.TCPConn); ok && s.o.Secure == nil {
 		if err := tcp.SetWriteDeadline(time.Now().Add(10 * time.Millisecond)); err == nil {
 			_, _ = tcp.Write(why.nack.Append(nil)) // a courtesy
 		}

@@ -1,8 +1,10 @@
 package ingest
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"time"
 
 	"ftfuse/internal/pulse"
@@ -25,6 +27,10 @@ type Options struct {
 	Name   string          // of this machine, for people
 	Relay  bool            // what comes goes on to other receivers: data may not have passed as many relays as there may be
 	Pulses *pulse.Group    // each connection has one, and is at work while it asks the output for marks
+
+	// Secure opens TLS on an accepted connection and says who is at the other end, before ctx ends; its errors are best made
+	// by Refused. nil: there is no TLS, and who a peer is says its address.
+	Secure func(ctx context.Context, nc net.Conn) (net.Conn, Identity, error)
 
 	Connections int   // at once, of all listeners and peers [512]
 	PerAddress  int   // at once from one address, or IPv6 /64 [128]

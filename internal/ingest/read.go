@@ -164,6 +164,9 @@ func (c *conn) batch(d *wire.Decoder, number uint64, size int) error {
 	case !c.window.take(number, h.Body):
 		return refuse(BeyondCredit, wire.OverLimit, number, "batch %d: got %d bytes more than the credit allows", number, h.Body)
 	}
+	if err := c.pay(h.Body); err != nil {
+		return err
+	}
 	it := &item{number: number, body: h.Body, cost: min(cost(h, size), c.s.o.Memory)}
 	if err := c.reserve(it.cost); err != nil {
 		return err
@@ -233,6 +236,9 @@ func (c *conn) fill(d *wire.Decoder, it *item, h wire.BatchHeader, size int) err
 		}
 		it.payload += uint64(ch.Len)
 		it.records += uint64(ch.Records)
+	}
+	if err := c.permit(it); err != nil {
+		return err
 	}
 	for _, f := range []*flow{&c.flow, &c.s.stats.flow} {
 		f.batches.Add(1)

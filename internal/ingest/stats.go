@@ -35,24 +35,35 @@ const (
 	NoMarks                         // the output cannot say what it holds
 	Looping                         // data that has been here before, or has passed too many relays
 	Flooding                        // frames other than batches, too many a second
+	Plaintext                       // no TLS where it is wanted
+	NoCertificate                   // TLS without a certificate
+	Untrusted                       // a certificate that is not accepted
+	BrokenTLS                       // another failure of TLS
+	DeniedPeer                      // an identity that may not send
+	DeniedHost                      // a host name that the peer may not use
+	DeniedPath                      // a file that the peer may not send
+	DeniedRelay                     // what others have captured, of a peer that is no relay
+	TooManyPerPeer                  // more connections of one allowance than it has
 	reasonsEnd
 )
 
 func (r Reason) String() string {
 	return [...]string{"too_many", "too_many_per_address", "no_hello", "stray", "wrong_version", "clone", "waiting", "oversized",
-		"malformed", "bad_sum", "beyond_credit", "slow", "silent", "deaf", "not_taken", "no_marks", "looping", "flooding", "unknown"}[min(r, reasonsEnd)]
+		"malformed", "bad_sum", "beyond_credit", "slow", "silent", "deaf", "not_taken", "no_marks", "looping", "flooding", "plaintext", "no_certificate", "untrusted", "broken_tls",
+		"denied_peer", "denied_host", "denied_path", "denied_relay", "too_many_per_peer", "unknown"}[min(r, reasonsEnd)]
 }
 
 // refusal ends a connection: counted, logged, and told to the peer.
 type refusal struct {
 	reason Reason
 	nack   wire.Nack
+	mute   bool // the peer is not told: TLS has told it, in its way
 }
 
 func (r *refusal) Error() string { return fmt.Sprintf("%v: %s", r.reason, r.nack.Text) }
 
 func refuse(reason Reason, code wire.Code, number uint64, format string, args ...any) *refusal {
-	return &refusal{reason, wire.Nack{Code: code, Number: number, Text: wire.Text(fmt.Sprintf(format, args...))}}
+	return &refusal{reason: reason, nack: wire.Nack{Code: code, Number: number, Text: wire.Text(fmt.Sprintf(format, args...))}}
 }
 
 // flow counts what came, of one peer or of all.
@@ -104,6 +115,10 @@ type Peer struct {
 	Epoch     uint64
 	Host      string
 	Address   string
+	Identity  string // what its certificate says; without TLS its address
+	Secure    bool   // by TLS
+	Allowance string // that it works under
+	Paused    string // why it has no credit, "" if it has
 	Since     time.Time
 	LastFrame time.Time
 	Acked     uint64 // batches of this connection

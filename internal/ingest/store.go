@@ -62,9 +62,7 @@ func (c *conn) storeGroup(group []*item, joined []record.Chunk) ([]record.Chunk,
 	if err != nil {
 		return joined, err
 	}
-	credit := c.s.credit()
-	c.window.grant(last, credit)
-	_ = c.write(wire.Ack{Through: last, Credit: credit}) // failing, it interrupts run; what is stored is stored
+	_ = c.grant(last, func(credit uint64) wire.Control { return wire.Ack{Through: last, Credit: credit} }) // failing, it interrupts run; what is stored is stored
 	return joined, nil
 }
 
@@ -173,6 +171,7 @@ func (c *conn) stored(fresh []record.Chunk, d drops) {
 		f.duplicateBytes.Add(d.bytes)
 		f.duplicateRecords.Add(d.records)
 	}
+	c.spend(bytes)
 	if c.trouble.Swap(nil) != nil {
 		c.logRecovered()
 	}

@@ -55,6 +55,12 @@ var common = []Metric{
 		func(s *control.Status, put put) { put(1, s.Role, s.Version, runtime.Version()) }},
 	{"ftfuse_healthy", Gauge, Both, nil, "1 while /healthz answers 200, else 0.",
 		func(s *control.Status, put put) { put(yes(len(s.Unhealthy) == 0)) }},
+	{"ftfuse_certificate_expires_timestamp_seconds", Gauge, Both, []string{"target"}, "When an own certificate expires; of a receiver, target is empty.",
+		func(s *control.Status, put put) {
+			for _, c := range s.Certificates {
+				put(float64(c.Expires.Unix()), c.Target)
+			}
+		}},
 }
 
 // yes returns the value of a metric that says yes or no.

@@ -7,6 +7,7 @@ import (
 	"ftfuse/internal/filter"
 	"ftfuse/internal/format"
 	"ftfuse/internal/output"
+	"ftfuse/internal/secure"
 )
 
 // Mistake is something wrong with a configuration that only those can see who work by it.
@@ -14,6 +15,8 @@ type Mistake struct {
 	Key  string // as in outputs[files]
 	Text string
 	Hint string
+
+	Doubt bool // it can be used
 }
 
 // CheckSender has filters, outputs and plug-ins judge what is for them.
@@ -21,6 +24,7 @@ func CheckSender(cfg *config.Sender) (all []Mistake) {
 	for _, r := range cfg.Rules {
 		all = append(all, checkFilters("rules["+r.Name+"]", filterOptions(r.Filters, r.Otherwise, r.Sample, r.Targets, cfg.Patterns))...)
 	}
+	all = append(all, checkTargetsTLS(cfg.Targets)...)
 	return append(all, checkOutputs(cfg.Outputs)...)
 }
 
@@ -29,6 +33,7 @@ func CheckReceiver(cfg *config.Receiver) (all []Mistake) {
 	for _, r := range cfg.Rules {
 		all = append(all, checkFilters("rules["+r.Name+"]", filterOptions(r.Filters, r.Otherwise, r.Sample, r.Outputs, cfg.Patterns))...)
 	}
+	all = append(all, checkTLS("tls", cfg.TLS, secure.Listens)...)
 	return append(all, checkOutputs(cfg.Outputs)...)
 }
 
@@ -44,7 +49,7 @@ func checkFilters(at string, o filter.Options) (all []Mistake) {
 		if p.Key != "" {
 			key += "." + p.Key
 		}
-		all = append(all, Mistake{key, p.Text, p.Hint})
+		all = append(all, Mistake{Key: key, Text: p.Text, Hint: p.Hint})
 	}
 	return all
 }
@@ -62,7 +67,7 @@ func checkOutputs(outputs []config.Output) (all []Mistake) {
 func checkOutput(at string, c config.Output) (all []Mistake) {
 	say := func(key string, err error, hint string) {
 		if err != nil {
-			all = append(all, Mistake{at + key, err.Error(), hint})
+			all = append(all, Mistake{Key: at + key, Text: err.Error(), Hint: hint})
 		}
 	}
 	zone, err := config.Zone(c.TimeZone)

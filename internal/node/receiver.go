@@ -37,6 +37,7 @@ type receiver struct {
 	outputs   sinks
 	intake    atomic.Pointer[intake] // nil: there has been no plug-in; set once
 	ingest    *ingest.Server
+	door      door
 	fed       *destinations // outputs at work, by name
 	reloading sync.Mutex    // one reload at a time
 	listeners []net.Listener
@@ -67,6 +68,8 @@ func RunReceiver(ctx context.Context, cfg *config.Receiver, load Load[config.Rec
 	serveMetrics(parts, r.process.Inherited.metricsSockets(cfg.Metrics.Listen, cfg.Control, r.log), metrics.Receiver, r.status, r.log)
 	parts.start("reloading", func(ctx context.Context) error { return onHup(ctx, r.process, told(r.process, r.reload)) })
 	parts.start("live status", func(ctx context.Context) error { return live(ctx, r.log, r.status) })
+	parts.start("peers", r.keepPeers)
+	parts.start("certificates", func(ctx context.Context) error { return watchCertificates(ctx, r.log, r.certificates) })
 	for _, l := range r.listeners {
 		parts.start("listen "+l.Addr().String(), func(ctx context.Context) error { return r.ingest.Serve(ctx, l) })
 	}
@@ -109,19 +112,31 @@ func (r *receiver) open() (plugins map[string]destination, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("read host name: %w", err)
 	}
+	allowed, err := allowances(cfg.Peers)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.door.open(cfg.TLS); err != nil {
+		return nil, err
+	}
 	l := cfg.Limits
 	r.ingest, err = ingest.New(ingest.Options{
 		ID: id, Name: host, Output: tappedOutputs{&r.outputs, &r.tap}, Logger: r.log.With("part", "ingest"), Pulses: &r.pulses, Connections: l.Connections, PerAddress: l.PerAddress,
 		Memory: int64(l.Memory), HandshakeTimeout: l.HandshakeTimeout, IdleTimeout: l.IdleTimeout, WriteTimeout: l.WriteTimeout,
+		Secure: r.door.option(),
 	})
 	if err != nil {
 		return nil, err
 	}
+	if err := r.restoreUsage(); err != nil {
+		return nil, err
+	}
+	r.ingest.SetPeers(allowed)
 	if r.listeners, err = r.process.Inherited.listen(cfg.Listen); err != nil {
 		return nil, err
 	}
 	r.listening = names(r.listeners)
-	return plugins, nil
+	return plugins, reachable(r.listeners, cfg)
 }
 
 // openOutputs opens what is written before it is acknowledged, and makes the plug-ins.
@@ -234,6 +249,9 @@ func (r *receiver) close() error {
 	err = errors.Join(err, r.process.Inherited.close(), r.outputs.close())
 	if r.intake.Load() != nil { // it is not among the outputs when a reload or the start failed
 		err = errors.Join(err, r.intake.Load().Close())
+	}
+	if r.ingest != nil {
+		err = errors.Join(err, r.saveUsage())
 	}
 	if r.ledger != nil {
 		err = errors.Join(err, r.ledger.Close())

@@ -41,15 +41,21 @@ func (s *sender) reload(context.Context) (control.Reload, error) {
 	if err != nil {
 		return control.Reload{}, refusal(err)
 	}
+	renew, renewed, err := s.tunnels.stage(cfg.Targets)
+	if err != nil {
+		return control.Reload{}, refusal(err)
+	}
 	forget := newCursors(s.queue)
 	change, err := s.prepare(before.cfg, cfg)
 	if err != nil {
 		return control.Reload{}, refusal(errors.Join(err, forget()))
 	}
+	renew()
 	s.refine.Swap(next.table) // before mounts decide by it: no file may come here of which the table does not know
 	s.ruling.Store(next)
 	answer.Changed = append(changedRules(before.cfg.Rules, cfg.Rules, func(r config.Rule) string { return r.Name },
 		!reflect.DeepEqual(before.cfg.Patterns, cfg.Patterns)), change.names()...)
+	answer.Changed = append(answer.Changed, renewed...)
 	if err := change.apply(s.destinations); err != nil {
 		return answer, fmt.Errorf("the new rules are in force, but what was replaced did not end well: %w", err)
 	}

@@ -33,6 +33,14 @@ func (r *receiver) reload(context.Context) (control.Reload, error) {
 	if err != nil {
 		return control.Reload{}, refusal(err)
 	}
+	allowed, err := allowances(cfg.Peers)
+	if err != nil {
+		return control.Reload{}, refusal(err)
+	}
+	renew, renewed, err := r.door.stage(cfg.TLS)
+	if err != nil {
+		return control.Reload{}, refusal(err)
+	}
 	plugins, forget, err := r.preparePlugins(cfg)
 	if err != nil {
 		return control.Reload{}, refusal(errors.Join(err, forget()))
@@ -41,8 +49,14 @@ func (r *receiver) reload(context.Context) (control.Reload, error) {
 	if err != nil {
 		return control.Reload{}, refusal(errors.Join(err, forget()))
 	}
+	renew()
+	r.ingest.SetPeers(allowed) // also where they are the same: those whose certificate is not accepted any more end by it
 	answer.Changed = append(changedRules(before.cfg.Rules, cfg.Rules, func(c config.ReceiverRule) string { return c.Name },
 		!reflect.DeepEqual(before.cfg.Patterns, cfg.Patterns)), changed...)
+	answer.Changed = append(answer.Changed, renewed...)
+	if !reflect.DeepEqual(before.cfg.Peers, cfg.Peers) {
+		answer.Changed = append(answer.Changed, "peers changed")
+	}
 	more, err := r.replacePlugins(before.cfg, plugins)
 	answer.Changed = append(answer.Changed, more...)
 	if err != nil {
@@ -67,10 +81,15 @@ func sameTypes(old, now []config.Output) error {
 
 // keepFixed gives cfg the old values of what cannot change while the receiver runs, and names what differs.
 func (r *receiver) keepFixed(cfg, old *config.Receiver) []string {
-	return keepFixed([]fixed{
+	sections := []fixed{
 		{"state_dir", &cfg.StateDir, &old.StateDir}, {"control", &cfg.Control, &old.Control}, {"log", &cfg.Log, &old.Log},
 		{"metrics", &cfg.Metrics, &old.Metrics}, {"listen", &cfg.Listen, &old.Listen}, {"limits", &cfg.Limits, &old.Limits},
-	})
+		{"insecure", &cfg.Insecure, &old.Insecure},
+	}
+	if cfg.TLS.On() != old.TLS.On() { // other files are no matter
+		sections = append(sections, fixed{"tls", &cfg.TLS, &old.TLS})
+	}
+	return keepFixed(sections)
 }
 
 // preparePlugins makes all plug-ins, and their queue if it is not there yet, before anything is changed. forget takes back

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"ftfuse/internal/config"
+	"ftfuse/internal/ingest"
 	"ftfuse/internal/ledger"
 	"ftfuse/internal/record"
 )
@@ -53,6 +54,9 @@ func (p *peerOf) open(cfg *config.Receiver) {
 	}
 	r.ruling.Store(ruling)
 	if _, err := r.openOutputs(cfg); err != nil {
+		p.t.Fatal(err)
+	}
+	if r.ingest, err = ingest.New(ingest.Options{Output: &r.outputs}); err != nil {
 		p.t.Fatal(err)
 	}
 	r.startOutputs(nil)

@@ -47,6 +47,7 @@ type sender struct {
 	refine       *refine.Stage
 	instance     [16]byte // of this process, for receivers
 	destinations *destinations
+	tunnels      tunnels
 	reloading    sync.Mutex // one reload at a time
 
 	pulses pulse.Group
@@ -90,6 +91,7 @@ func RunSender(ctx context.Context, cfg *config.Sender, load Load[config.Sender]
 	parts.start("reloading", func(ctx context.Context) error { return onHup(ctx, s.process, told(s.process, s.reload)) })
 	parts.start("live status", func(ctx context.Context) error { return live(ctx, s.log, s.status) })
 	parts.start("quotas", s.keepQuotas)
+	parts.start("certificates", func(ctx context.Context) error { return watchCertificates(ctx, s.log, s.certificates) })
 	parts.start("readiness", func(ctx context.Context) error {
 		if !given {
 			for range s.cfg.Mounts {

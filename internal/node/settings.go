@@ -28,11 +28,12 @@ func durability(s string) queue.Durability {
 }
 
 func uplinkOptions(t config.Target, s *sender, cur *queue.Cursor, instance [16]byte) uplink.Options {
-	var d net.Dialer
 	network, address := config.Network(t.Address)
 	o := uplink.Options{
 		Backlog: cur, Store: s.capture, Epoch: s.queue.Epoch, Streams: cur.Streams,
-		Dial:     func(ctx context.Context) (net.Conn, error) { return d.DialContext(ctx, network, address) },
+		Dial: func(ctx context.Context) (net.Conn, error) {
+			return s.tunnels.dial(ctx, t, network, address, hostOf(address))
+		},
 		Identity: uplink.Identity{Sender: s.source.Sender, Host: s.source.Host, BootID: s.source.BootID, Instance: instance},
 		Codec:    map[string]wire.Codec{"none": wire.None, "s2": wire.S2, "zstd": wire.Zstd}[t.Compression],
 		Level:    t.Level,

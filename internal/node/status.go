@@ -36,6 +36,7 @@ func (s *sender) status() control.Status {
 	st.Sender = &control.SenderStatus{ID: s.source.Sender.String(), Mounts: s.mountStatus(), Spools: int(use.Spools), Disk: uint64(max(use.Disk, 0)),
 		Unseen: uint64(max(use.Unseen, 0)), Flows: flows(q), Queue: s.queueStatus(q)}
 	cfg := s.ruling.Load().cfg
+	st.Certificates = s.certificates()
 	for _, t := range cfg.Targets {
 		if p, ok := s.destinations.get(t.Name).(*peer); ok {
 			st.Sender.Peers = append(st.Sender.Peers, s.peerStatus(p, q, now))
@@ -80,6 +81,12 @@ func (s *sender) peerStatus(p *peer, q queue.Stats, now time.Time) control.PeerS
 		Wire: u.WireBytes, Failures: u.Failures,
 		Reconnects: max(u.Connects, 1) - 1, Error: u.LastError, ErrorAt: u.LastErrorAt}
 	ps.Oldest = oldest(q, p.target.Name)
+	if v := s.tunnels.of(p.target); v.creds != nil {
+		ps.TLS = true
+		if who := v.peer.Load(); who != nil {
+			ps.Identity = *who
+		}
+	}
 	return ps
 }
 
@@ -155,6 +162,7 @@ func (r *receiver) status() control.Status {
 	st := control.Status{Role: "receiver", Version: r.process.Version, PID: os.Getpid(), Host: host, Since: r.since, Now: now,
 		Receiver: &control.ReceiverStatus{Listen: r.listening, Refused: in.Refused, Limit: uint64(r.cfg.Limits.Memory),
 			Totals: totals(in), Ledger: control.LedgerStatus{Disk: diskUse(r.ledgerDir()), Salvages: r.ledger.Salvages()}}}
+	st.Certificates = r.certificates()
 	for _, p := range in.Peers {
 		key := p.Sender.String() + p.Address
 		if done := p.StoredBytes + p.DuplicateBytes; p.Bytes > done { // read at slightly different times
@@ -164,7 +172,8 @@ func (r *receiver) status() control.Status {
 			State: "connected", Since: p.Since, Epoch: p.Epoch,
 			Received: control.Count{Bytes: p.Bytes, Records: p.Records}, Stored: control.Count{Bytes: p.StoredBytes, Records: p.StoredRecords},
 			Duplicates: control.Count{Bytes: p.DuplicateBytes, Records: p.DuplicateRecords},
-			ByteRate:   r.rates.of(key, p.Bytes, now), RecordRate: r.rates.of(key+" records", p.Records, now), Error: p.LastError})
+			ByteRate:   r.rates.of(key, p.Bytes, now), RecordRate: r.rates.of(key+" records", p.Records, now), Error: p.LastError,
+			TLS: p.Secure, Identity: p.Identity, Peer: p.Allowance, Paused: p.Paused})
 	}
 	st.Receiver.Outputs = r.outputStatus()
 	st.Judge(patience)

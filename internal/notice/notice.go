@@ -26,15 +26,16 @@ func of(name, id string) slog.Attr { return slog.Any(Key, Notice{name, id}) }
 
 // The notices of both roles.
 var (
-	ConfigRefused    = of("config_refused", "b10a4afb456f4ba582ccf20f2a62d03e")
-	Failed           = of("failed", "54200a8128844f4a97daf84f2e41f796")
-	Hung             = of("hung", "bd9cdfb6dcb84709bf4e9aa0bdfe6407")
-	ReloadFailed     = of("reload_failed", "cf187212d66cfc34bda7e2a4bcd34c9a")
-	ReloadPartly     = of("reload_partly", "70f22821a817fac3ce7320905c52ab1d")
-	ControlElsewhere = of("control_elsewhere", "657949c9c857432e85779e1e5b174ce2")
-	PluginEnded      = of("plugin_ended", "49cde54d59225acdb673d3a03f9a9494")
-	PluginUncertain  = of("plugin_uncertain", "09cae1edd1cb5f21fb0d1bdda6809317")
-	MetricsOff       = of("metrics_off", "c3a82f0660ef4392b4b779fe38ded66f")
+	ConfigRefused       = of("config_refused", "b10a4afb456f4ba582ccf20f2a62d03e")
+	Failed              = of("failed", "54200a8128844f4a97daf84f2e41f796")
+	Hung                = of("hung", "bd9cdfb6dcb84709bf4e9aa0bdfe6407")
+	ReloadFailed        = of("reload_failed", "cf187212d66cfc34bda7e2a4bcd34c9a")
+	ReloadPartly        = of("reload_partly", "70f22821a817fac3ce7320905c52ab1d")
+	ControlElsewhere    = of("control_elsewhere", "657949c9c857432e85779e1e5b174ce2")
+	PluginEnded         = of("plugin_ended", "49cde54d59225acdb673d3a03f9a9494")
+	PluginUncertain     = of("plugin_uncertain", "09cae1edd1cb5f21fb0d1bdda6809317")
+	CertificateExpiring = of("certificate_expiring", "c9fef005f1ab481fa3228c0338d3d704")
+	MetricsOff          = of("metrics_off", "c3a82f0660ef4392b4b779fe38ded66f")
 )
 
 // The notices of a sender.
@@ -79,5 +80,6 @@ var (
 	LedgerDamaged   = of("ledger_damaged", "b51a04d377bf46a7b06a48dceaca9746")
 	SenderRefused   = of("sender_refused", "eab47dedfe3540778f93cd450f9d9073")
 	SenderDuplicate = of("sender_duplicate", "7b8ccf4341ca401faf9c9565b4d8566d")
+	PeerQuota       = of("peer_quota", "851abb8e1c06486abc41fa9cb894a19b")
 	AcceptFailed    = of("accept_failed", "ca4d5590ec68424b8453ee93dcbe4951")
 )

@@ -57,23 +57,23 @@ func (c *Credentials) shake(ctx context.Context, tc *tls.Conn, name string) (*Co
 	return conn, nil
 }
 
-// Recheck verifies the peer's certificate again, by what is in force now: an authority may have been taken out, and
+// Recheck verifies the certificate of conn's peer again, by what is in force now: an authority may have been taken out, and
 // certificates expire.
-func (c *Conn) Recheck() error {
-	m, err := c.of.material()
+func (c *Credentials) Recheck(conn *Conn) error {
+	m, err := c.material()
 	if err != nil {
 		return err
 	}
 	between := x509.NewCertPool()
-	for _, b := range c.chain[1:] {
+	for _, b := range conn.chain[1:] {
 		between.AddCert(b)
 	}
 	use := x509.ExtKeyUsageClientAuth
-	if c.name != "" {
+	if conn.name != "" {
 		use = x509.ExtKeyUsageServerAuth
 	}
-	if err := m.verify(c.chain[0], between, c.of.o.Now(), use); err != nil {
-		return c.untrusted(c.chain[0], err)
+	if err := m.verify(conn.chain[0], between, c.o.Now(), use); err != nil {
+		return conn.untrusted(conn.chain[0], err)
 	}
 	return nil
 }

@@ -98,7 +98,7 @@ func (c *Conn) untrusted(leaf *x509.Certificate, err error) error {
 	var unknown x509.UnknownAuthorityError
 	var invalid x509.CertificateInvalidError
 	var host x509.HostnameError
-	what := fmt.Sprintf("the %s's certificate (%s)", c.peer(), names(leaf))
+	what := fmt.Sprintf("the %s's certificate (%s)", c.peer(), Names(leaf))
 	now := c.of.o.Now()
 	switch {
 	case errors.As(err, &unknown):

@@ -68,8 +68,8 @@ func IdentityOf(c *x509.Certificate) (i Identity, ok bool) {
 	return i, i.Name != ""
 }
 
-// names lists every name of a certificate for people, or says that there is none.
-func names(c *x509.Certificate) string {
+// Names lists every name of a certificate for people, or says that there is none.
+func Names(c *x509.Certificate) string {
 	list := append([]string(nil), c.DNSNames...)
 	for _, u := range c.URIs {
 		list = append(list, u.String())

@@ -107,7 +107,7 @@ func (m *material) setAuthorities(o *Options, text []byte) error {
 	wrong := func(err error, text, hint string) error {
 		return &Mistake{Part: "ca", File: o.CA, Text: text, Hint: hint, err: err}
 	}
-	list, err := parse(text)
+	list, err := Certificates(text)
 	if err != nil {
 		return wrong(err, err.Error(), "want the authority's certificate as PEM, as `ftfuse certs init` makes it")
 	}
@@ -115,7 +115,7 @@ func (m *material) setAuthorities(o *Options, text []byte) error {
 	now, usable := o.Now(), false
 	for _, c := range list {
 		if !c.IsCA {
-			return wrong(nil, fmt.Sprintf("has a certificate of %q (%s), which is no authority", c.Subject, names(c)),
+			return wrong(nil, fmt.Sprintf("has a certificate of %q (%s), which is no authority", c.Subject, Names(c)),
 				"name the certificate of the authority that signed the other side's")
 		}
 		m.authorities.AddCert(c)
@@ -133,7 +133,7 @@ func (m *material) setOwn(o *Options, cert, key []byte) error {
 	wrong := func(part, file string, err error, text, hint string) error {
 		return &Mistake{Part: part, File: file, Text: text, Hint: hint, err: err}
 	}
-	list, err := parse(cert)
+	list, err := Certificates(cert)
 	if err != nil {
 		return wrong("cert", o.Cert, err, err.Error(), "want the certificate as PEM, as `ftfuse certs issue` makes it")
 	}
@@ -172,8 +172,8 @@ func usable(c *x509.Certificate, use x509.ExtKeyUsage) bool {
 	return len(c.ExtKeyUsage)+len(c.UnknownExtKeyUsage) == 0 || slices.Contains(c.ExtKeyUsage, use) || slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageAny)
 }
 
-// parse returns the certificates of a PEM text, at least one.
-func parse(text []byte) (list []*x509.Certificate, err error) {
+// Certificates returns the certificates of a PEM text, at least one.
+func Certificates(text []byte) (list []*x509.Certificate, err error) {
 	for {
 		var block *pem.Block
 		if block, text = pem.Decode(text); block == nil {

@@ -122,8 +122,8 @@ func TestReload(t *testing.T) {
 		t.Fatal(changed, err)
 	}
 	_, atServer, _, second := pair(t, client, server, "logs.example.net")
-	if atServer != nil || second.Peer.Name != "web2.example.net" || first.Recheck() != nil {
-		t.Fatalf("got %v, peer %q; recheck of the first %v", atServer, second.Peer.Name, first.Recheck())
+	if atServer != nil || second.Peer.Name != "web2.example.net" || server.Recheck(first) != nil {
+		t.Fatalf("got %v, peer %q; recheck of the first %v", atServer, second.Peer.Name, server.Recheck(first))
 	}
 	other := newSite(t)
 	ca, _ := other.a.PEM()
@@ -131,7 +131,7 @@ func TestReload(t *testing.T) {
 	if _, err := server.Reload(); err != nil {
 		t.Fatal(err)
 	}
-	says(t, "recheck", second.Recheck(), Untrusted, "web2.example.net", "signed by")
+	says(t, "recheck", server.Recheck(second), Untrusted, "web2.example.net", "signed by")
 	atClient, atServer, _, _ := pair(t, client, server, "logs.example.net")
 	says(t, "server", atServer, Untrusted, "signed by")
 	says(t, "client", atClient, Rejected, "does not know the authority")

@@ -232,7 +232,13 @@ func (s *session) writeBatch(frame net.Buffers) (int64, error) {
 	if err := s.nc.SetWriteDeadline(time.Now().Add(s.u.o.WriteTimeout)); err != nil {
 		return 0, err
 	}
-	n, err := frame.WriteTo(s.nc)
+	write := func() (int64, error) { return frame.WriteTo(s.nc) }
+	if c, ok := s.nc.(interface {
+		WriteBuffers(net.Buffers) (int64, error)
+	}); ok { // TLS has no writev(2)
+		write = func() (int64, error) { return c.WriteBuffers(frame) }
+	}
+	n, err := write()
 	s.wrote.Store(time.Now().UnixNano())
 	return n, err
 }
