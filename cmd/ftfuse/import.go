@@ -151,7 +151,7 @@ func (o *importing) write(t *terminal, result *k2hft.Result) error {
 			}
 			fmt.Fprint(t.out, f.text)
 		default:
-			if err := placeFile(path, f.text, o.force); err != nil {
+			if err := placeFile(path, f.text, 0o644, o.force); err != nil {
 				return fmt.Errorf("import: %w", err)
 			}
 			written += " " + shellQuoted(path)
@@ -169,16 +169,16 @@ func (o *importing) write(t *terminal, result *k2hft.Result) error {
 
 // placeFile writes a file beside its place and then puts it there, so that nobody reads half of it. Without force it
 // takes no other file's place, not even of one that has come just now.
-func placeFile(path, text string, force bool) error {
+func placeFile(path, text string, mode os.FileMode, force bool) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".import-*")
+	f, err := os.CreateTemp(filepath.Dir(path), ".ftfuse-*")
 	if err != nil {
 		return err
 	}
 	_, err = f.WriteString(text)
-	err = errors.Join(err, f.Chmod(0o644), f.Close())
+	err = errors.Join(err, f.Chmod(mode), f.Close())
 	if err == nil && force {
 		if err = os.Rename(f.Name(), path); err == nil {
 			return nil

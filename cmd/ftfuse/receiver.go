@@ -25,8 +25,8 @@ Senders keep what has not been acknowledged.`,
 		Example: `  # with /etc/ftfuse/receiver.yaml
   ftfuse receiver
 
-  # take what arrives from anywhere, into another directory
-  FTFUSE_LISTEN=:24747 FTFUSE_OUTPUTS_FILES_BASE=/srv/logs ftfuse receiver`,
+  # at another port, into another directory
+  FTFUSE_LISTEN=[::1]:7000 FTFUSE_OUTPUTS_FILES_BASE=/srv/logs ftfuse receiver`,
 		Args: arguments(0, 0, ""),
 		RunE: func(c *cobra.Command, _ []string) error {
 			cfg, report, err := loadReceiver(t, file)
@@ -69,12 +69,17 @@ func readReceiver(src config.Sources) (*config.Receiver, *config.Report, error) 
 	return cfg, report, nil
 }
 
-// mistakes names the places of what has been found wrong. It returns nil if nothing was.
+// mistakes names the places of what has been found wrong, and adds what is doubtful to the report. It returns nil if nothing
+// was wrong.
 func mistakes(report *config.Report, found []node.Mistake) error {
 	var bad config.Problems
 	for _, m := range found {
 		p := report.Problem(m.Key, m.Text)
 		p.Hint = m.Hint
+		if p.Warning = m.Doubt; m.Doubt {
+			report.Warnings = append(report.Warnings, p)
+			continue
+		}
 		bad = append(bad, p)
 	}
 	if len(bad) == 0 {

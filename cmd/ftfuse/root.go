@@ -41,7 +41,7 @@ func newRoot(t *terminal) *cobra.Command {
 	root.SetHelpCommand(newHelp(root))
 	root.AddCommand(
 		newSender(t), newReceiver(t), newCheck(t), newTest(t), newConfig(t), newExplain(t), newStatus(t), newTop(t), newTap(t), newReload(t), newQueue(t),
-		newImport(t), newMountUnit(t),
+		newCerts(t), newImport(t), newMountUnit(t),
 		newBugreport(t), newVersion(t),
 	)
 	root.AddCommand(newManual(t, root))

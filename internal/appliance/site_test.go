@@ -42,11 +42,12 @@ func newSite(t *testing.T, release string) *site {
 
 func (s *site) senderConfig() string {
 	return fmt.Sprintf(`targets:
-  - {name: default, address: "%s:24747", backoff: {min: 10ms, max: 200ms}}
+  - {name: default, address: "%s:24747", insecure: true, backoff: {min: 10ms, max: 200ms}}
 `, s.receiver.address)
 }
 
-const receiverConfig = `outputs:
+const receiverConfig = `insecure: true
+outputs:
   - {name: json, base: /var/log/ftfuse-received/json, path: all.json, format: json}
 `
 
