@@ -190,7 +190,7 @@ func (c *conn) farewell(err error) {
 			last = r.nack
 		}
 	case errors.Is(err, errStopping):
-		last = wire.Goaway{Code: wire.GoingDown, Text: wire.Text(err.Error())}
+		last = wire.Goaway{Code: wire.GoingDown, Text: wire.Text(err.Error()), RetryMillis: c.s.comeBack()}
 	case errors.Is(err, errSuperseded):
 		last = wire.Goaway{Code: wire.Superseded, Text: wire.Text(err.Error())}
 	default:

@@ -86,7 +86,7 @@ func (c *conn) greeting() (hello wire.Hello, err error) {
 // join makes c the one connection of its sender and epoch. A former connection of the same process is replaced,
 // once it has stored what it had read: the marks of WELCOME must cover that.
 func (s *Server) join(ctx context.Context, c *conn) error {
-	for {
+	for first := true; ; first = false {
 		s.mu.Lock()
 		old := s.peers[c.stream()]
 		if old == nil {
@@ -95,6 +95,12 @@ func (s *Server) join(ctx context.Context, c *conn) error {
 		s.mu.Unlock()
 		if old == nil {
 			return nil
+		}
+		if first {
+			if err := s.queueUp(c.stream()); err != nil {
+				return err
+			}
+			defer s.queueOff(c.stream())
 		}
 		if old.hello.Instance != c.hello.Instance {
 			if err := old.lives(ctx); err != nil {
@@ -115,6 +121,26 @@ func (s *Server) join(ctx context.Context, c *conn) error {
 			delete(s.peers, c.stream())
 		}
 		s.mu.Unlock()
+	}
+}
+
+// queueUp counts a connection that waits for the one of the same sender and epoch to end, unless too many do: each
+// holds a goroutine and a descriptor until its handshake times out.
+func (s *Server) queueUp(stream record.Stream) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n := s.waiting[stream]; n >= maxWaiting {
+		return refuse(Waiting, wire.Busy, 0, "got %d connections of sender %v that wait for their former one, want at most %d; come back", n+1, stream.Sender, maxWaiting)
+	}
+	s.waiting[stream]++
+	return nil
+}
+
+func (s *Server) queueOff(stream record.Stream) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.waiting[stream]--; s.waiting[stream] == 0 {
+		delete(s.waiting, stream)
 	}
 }
 

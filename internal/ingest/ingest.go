@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"sync"
@@ -38,10 +39,17 @@ type Server struct {
 	conns     int                     // connections that have a goroutine
 	addresses map[string]int          // connections by remote host
 	peers     map[record.Stream]*conn // connections past their HELLO, by sender and epoch
+	waiting   map[record.Stream]int   // connections that wait for the one in peers to end
+	crowd     int                     // connections when the first was told to go, for an orderly stop
+	said      bucket                  // bounds what the log hears of connections
+	unsaid    int                     // lines that it did not
 	shares    map[string]*share       // by the name of the allowance
 
 	policy atomic.Pointer[policy] // written with mu held
 }
+
+// maxWaiting bounds the connections that wait to replace the one of their sender and epoch. An honest sender has one.
+const maxWaiting = 4
 
 // New checks the options. It starts nothing.
 func New(o Options) (*Server, error) {
@@ -50,7 +58,8 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{
 		o: o, memory: semaphore.NewWeighted(o.Memory), streams: locks{held: map[record.Stream]*lock{}},
-		addresses: map[string]int{}, peers: map[record.Stream]*conn{}, shares: map[string]*share{},
+		addresses: map[string]int{}, peers: map[record.Stream]*conn{}, shares: map[string]*share{}, waiting: map[record.Stream]int{},
+		said: bucket{rate: logRate, room: logBurst},
 	}
 	s.policy.Store(&policy{})
 	return s, nil
@@ -138,6 +147,22 @@ func (s *Server) credit() uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return uint64(min(s.o.Window, max(s.o.Memory/int64(len(s.peers)+1), minCredit)))
+}
+
+// The peers of an orderly stop come back by about a thousand a second, as each needs a handshake and its marks, and all of
+// them within some minutes: more at once are turned away by the limits, and come back by their own back-off.
+const (
+	comeBackRate = 1000
+	comeBackMost = 5 * time.Minute
+)
+
+// comeBack is when a peer that is told to go shall come back, in ms: at random, lest all come at once.
+func (s *Server) comeBack() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.crowd = max(s.crowd, s.conns)
+	within := min(time.Duration(s.crowd)*time.Second/comeBackRate, comeBackMost)
+	return rand.Uint64N(uint64(within.Milliseconds()) + 1)
 }
 
 // hostOf is what connections are counted by: the address without port, for IPv6 the /64 that one host can fill.

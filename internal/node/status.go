@@ -112,8 +112,9 @@ func count(t queue.Tally) control.Count {
 
 // rates turns counters into rates over the time between two looks, at least a second apart.
 type rates struct {
-	mu   sync.Mutex // guards last
-	last map[string]sample
+	mu     sync.Mutex // guards last and pruned
+	last   map[string]sample
+	pruned time.Time
 }
 
 type sample struct {
@@ -129,6 +130,7 @@ func (r *rates) of(key string, bytes uint64, now time.Time) float64 {
 	if r.last == nil {
 		r.last = map[string]sample{}
 	}
+	r.prune(now)
 	l, known := r.last[key]
 	if !known {
 		r.last[key] = sample{at: now, bytes: bytes}
@@ -139,6 +141,22 @@ func (r *rates) of(key string, bytes uint64, now time.Time) float64 {
 		r.last[key] = l
 	}
 	return l.rate
+}
+
+// forgetRates is when a counter that nobody asks for any more is forgotten: its connection has ended.
+const forgetRates = 10 * time.Minute
+
+// prune forgets old samples, now and then. The caller holds mu.
+func (r *rates) prune(now time.Time) {
+	if now.Sub(r.pruned) < forgetRates {
+		return
+	}
+	r.pruned = now
+	for key, l := range r.last {
+		if now.Sub(l.at) > forgetRates {
+			delete(r.last, key)
+		}
+	}
 }
 
 func (r *receiver) handlers() control.Handlers {

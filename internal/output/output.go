@@ -207,7 +207,7 @@ func (o *Output) mark(s record.Stream) (record.Durable, error) {
 		return m, nil
 	}
 	m, err := o.o.Book.Mark(s)
-	if err != nil {
+	if err != nil || m.Seq == 0 { // a peer can ask for any number of streams that nobody has
 		return m, err
 	}
 	if len(o.marks) >= maxMarks {

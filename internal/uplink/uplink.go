@@ -200,9 +200,10 @@ type ending struct {
 	retry  time.Duration // what the receiver asked for
 }
 
-// delay is how long to wait now: half of pause is random, lest all senders come back at once.
+// delay is how long to wait now: half of pause is random, lest all senders come back at once. So is a fifth of it when the
+// receiver said how long: it may have said the same to everybody.
 func (e *ending) delay(pause time.Duration) time.Duration {
-	return max(pause/2+rand.N(pause/2+1), e.retry)
+	return max(pause/2+rand.N(pause/2+1), e.retry+rand.N(e.retry/4+1))
 }
 
 func (e *ending) Error() string { return e.err.Error() }
