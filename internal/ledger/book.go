@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/syndtr/goleveldb/leveldb"
@@ -158,6 +159,39 @@ func (b *Book) Positions(f func(Position) bool) error {
 		p, err := decodePosition(v)
 		return err == nil && f(p), err
 	})
+}
+
+// Trim forgets the positions that were written longest ago when there are more than most, so that three quarters of most
+// stay, and returns how many those are. A file whose position is forgotten is known anew when it is written again, by
+// its size then; what marks cover is not written twice all the same.
+func (b *Book) Trim(most int) (int, error) {
+	var written []int64
+	if err := b.Positions(func(p Position) bool { written = append(written, p.Written); return true }); err != nil || len(written) <= most {
+		return len(written), err
+	}
+	slices.Sort(written)
+	cut := written[len(written)-1-most*3/4] // what was written then or before goes
+	left := len(written)
+	var old []string
+	err := b.Positions(func(p Position) bool {
+		if p.Written <= cut {
+			old = append(old, p.Path)
+		}
+		return true
+	})
+	for some := range slices.Chunk(old, 1000) {
+		var batch leveldb.Batch
+		for _, path := range some {
+			batch.Delete(b.key(kindPosition, path))
+		}
+		if err == nil {
+			err = b.l.write(&batch, false)
+		}
+		if err == nil {
+			left -= len(some)
+		}
+	}
+	return left, err
 }
 
 func (l *Ledger) each(prefix []byte, f func(k, v []byte) (bool, error)) error {

@@ -17,6 +17,7 @@ type outputParts struct {
 	log    *slog.Logger
 	pulses *pulse.Group                      // nil: nobody watches it
 	view   func(*record.Chunk) *record.Chunk // what rules leave of a chunk for this output; nil: all
+	files  int                               // kept open; 0: the output's own default
 }
 
 // openOutput opens an output to files or to the journal.
@@ -28,7 +29,7 @@ func openOutput(c config.Output, p outputParts) (sink, error) {
 	if err != nil {
 		return nil, err
 	}
-	o.Book, o.Logger, o.Pulses, o.View = p.book, p.log, p.pulses, p.view
+	o.Book, o.Logger, o.Pulses, o.View, o.MaxOpen = p.book, p.log, p.pulses, p.view, p.files
 	return output.Open(o)
 }
 

@@ -179,7 +179,8 @@ func (r *receiver) openOutputs(cfg *config.Receiver) (plugins map[string]destina
 
 // openSink opens an output to files or to the journal.
 func (r *receiver) openSink(c config.Output) (sink, error) {
-	o, err := openOutput(c, outputParts{book: r.ledger.Book(c.Name), log: r.log.With("part", "output", "output", c.Name), pulses: &r.pulses, view: r.view(c.Name)})
+	o, err := openOutput(c, outputParts{book: r.ledger.Book(c.Name), log: r.log.With("part", "output", "output", c.Name), pulses: &r.pulses, view: r.view(c.Name),
+		files: openFiles(r.log, r.cfg.Limits.Connections, len(r.ruling.Load().cfg.Outputs))})
 	if err != nil {
 		return nil, fmt.Errorf("output %s: %w", c.Name, err)
 	}

@@ -124,6 +124,9 @@ func (o *Output) openFile(name string, now time.Time) (*file, error) {
 	} else {
 		f.pos = ledger.Position{Path: name, Key: s.key, Size: s.size, Since: now.UnixNano()}
 	}
+	if !ok {
+		o.names++
+	}
 	o.files.put(f)
 	return f, nil
 }

@@ -34,6 +34,7 @@ type Options struct {
 	DirMode    os.FileMode   // 0: 0750
 	Disk       bool          // durability disk: what Put answered for survives power loss, else a kill of the process
 	MaxOpen    int           // files kept open; 0: 1000
+	MaxNames   int           // files whose positions the ledger keeps; 0: 1,000,000
 	Idle       time.Duration // a file not written for so long is closed; 0: 5 minutes
 	Book       *ledger.Book
 	Logger     *slog.Logger // nil: silent
@@ -76,6 +77,7 @@ type Output struct {
 	pulse  *pulse.Pulse
 	dirty  bool // the ledger may hold an intent or a move that is not settled
 	closed bool
+	names  int  // positions in the ledger, about
 
 	rotateAgain time.Time // not before, after a rotation failed
 
@@ -131,6 +133,9 @@ func Open(o Options) (*Output, error) {
 	if err = out.settle(); err == nil {
 		err = out.cleanPacking()
 	}
+	if err == nil {
+		out.names, err = o.Book.Trim(o.MaxNames)
+	}
 	if err != nil {
 		b.close()
 		return nil, fmt.Errorf("open output %s: %w", o.Name, err)
@@ -158,6 +163,9 @@ func withDefaults(o Options) Options {
 		o.MaxOpen = 1000
 	}
 	o.MaxOpen = max(o.MaxOpen, maxRuns) // all files of one append are open together
+	if o.MaxNames == 0 {
+		o.MaxNames = 1_000_000
+	}
 	if o.Idle == 0 {
 		o.Idle = 5 * time.Minute
 	}

@@ -123,6 +123,9 @@ func (o *Output) deliver(chunks []*record.Chunk) error {
 			return err
 		}
 	}
+	if err := o.trim(); err != nil {
+		return err
+	}
 	defer o.batch.reset() // an idle output holds no chunks and no text
 	for len(chunks) > 0 {
 		o.pulse.Beat()
@@ -136,6 +139,14 @@ func (o *Output) deliver(chunks []*record.Chunk) error {
 		chunks = chunks[n:]
 	}
 	return nil
+}
+
+// trim keeps the ledger small whatever names peers send: a million files are a million positions there.
+func (o *Output) trim() (err error) {
+	if o.names > o.o.MaxNames {
+		o.names, err = o.o.Book.Trim(o.o.MaxNames)
+	}
+	return err
 }
 
 // collect fills the batch with the first chunks and returns how many it took, duplicates included.

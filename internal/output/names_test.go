@@ -1,0 +1,64 @@
+package output
+
+import (
+	"fmt"
+	"os"
+	"testing"
+
+	"ftfuse/internal/ledger"
+	"ftfuse/internal/record"
+)
+
+// A peer that names ever new files exhausts neither descriptors nor the ledger; all its data is there, once.
+func TestManyNames(t *testing.T) {
+	r := newRig(t)
+	r.Path, r.MaxOpen, r.MaxNames = "{path}", 1, 400 // MaxOpen is raised to what one append needs
+	o := r.open()
+	before := descriptors(t)
+	const files = 1200
+	var seq uint64
+	for range files / 100 {
+		var list []record.Chunk
+		for range 100 {
+			seq++
+			list = append(list, chunk(source(1), seq, fmt.Sprintf("d%d/f%d", seq%7, seq), "x"))
+		}
+		r.put(list...)
+		if got := descriptors(t) - before; got > maxRuns {
+			t.Fatalf("got %d descriptors more, want at most %d", got, maxRuns)
+		}
+	}
+	positions := 0
+	must(t, r.Book.Positions(func(ledger.Position) bool { positions++; return true }))
+	if positions > 400+100 || positions < 100 {
+		t.Errorf("got %d positions, want about 400", positions)
+	}
+	r.put(chunk(source(1), seq, "d1/f1", "x"), chunk(source(1), seq+1, "d1/f1", "y")) // known already; forgotten
+	r.want("d1/f1", "xy")
+	if m := o.Mark(source(1).Stream); m.Seq != seq+1 {
+		t.Errorf("got mark %d, want %d", m.Seq, seq+1)
+	}
+	for i := range uint64(files - 1) {
+		r.want(fmt.Sprintf("d%d/f%d", (i+2)%7, i+2), "x")
+	}
+}
+
+// Marks that nobody has are not kept in memory: a peer can ask for any number of them.
+func TestUnknownMarksAreNotKept(t *testing.T) {
+	o := newRig(t).open()
+	for i := range uint64(100) {
+		if m := o.Mark(record.Stream{Epoch: i}); m.Seq != 0 {
+			t.Fatalf("got %+v, want none", m)
+		}
+	}
+	if len(o.marks) != 0 {
+		t.Errorf("got %d marks kept, want none", len(o.marks))
+	}
+}
+
+func descriptors(t *testing.T) int {
+	t.Helper()
+	list, err := os.ReadDir("/proc/self/fd")
+	must(t, err)
+	return len(list)
+}
