@@ -175,7 +175,7 @@ func statuses() map[string]Status {
 		Queue: QueueStatus{Bytes: 7 << 30, MaxSize: 8 << 30, DiskFree: 40 << 30, MinFree: 512 << 20, Oldest: ago(200 * time.Second), Epoch: 3, State: "ok"},
 		Peers: []PeerStatus{
 			{Target: "default", Address: "logs.example.net:24747", State: "connected", Since: ago(3 * time.Hour), RTT: 420 * time.Microsecond,
-				InFlight: 1 << 20, ByteRate: 12.3e6, Sent: Count{9 << 30, 7654321}, Acked: Count{9<<30 - 1<<20, 7650000}, Reconnects: 4, Error: "read: connection reset\x1b[2J by peer", ErrorAt: ago(3 * time.Hour)},
+				InFlight: 1 << 20, ByteRate: 12.3e6, Old: Count{6 << 30, 5e7}, Fresh: Count{3 << 20, 3e4}, Sent: Count{9 << 30, 7654321}, Acked: Count{9<<30 - 1<<20, 7650000}, Reconnects: 4, Error: "read: connection reset\x1b[2J by peer", ErrorAt: ago(3 * time.Hour)},
 		},
 	}
 	receiver.Receiver = &ReceiverStatus{

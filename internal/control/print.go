@@ -149,6 +149,9 @@ func (p *printer) peers(peers []PeerStatus, now time.Time) {
 		if r.Sent != (Count{}) {
 			t.note(dim, fmt.Sprintf("sent %s; acknowledged %s", inWords(r.Sent), inWords(r.Acked)))
 		}
+		if r.Old != (Count{}) {
+			t.note(dim, fmt.Sprintf("what is captured now goes past what waited: %s old, %s fresh", humanBytes(r.Old.Bytes), humanBytes(r.Fresh.Bytes)))
+		}
 		if r.Reconnects > 0 {
 			t.note(dim, fmt.Sprintf("connected %s times", humanCount(r.Reconnects+1)))
 		}

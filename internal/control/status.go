@@ -151,6 +151,8 @@ type PeerStatus struct {
 	Turned     time.Time     `json:"turned"`             // when it became connected last, or ceased to be
 	LastAck    time.Time     `json:"last_ack,omitzero"`
 	Oldest     time.Time     `json:"oldest,omitzero"` // when the oldest data that waits for it was captured
+	Old        Count         `json:"old,omitzero"`    // of what waits, what was there when it came back, and what is fresher goes past it
+	Fresh      Count         `json:"fresh,omitzero"`  // of what waits, that; both zero: all goes in order
 	RTT        time.Duration `json:"rtt_ns"`          // of the last PING; 0: none was needed yet
 	Window     uint64        `json:"window"`          // bytes that may be unacknowledged
 	InFlight   uint64        `json:"in_flight"`       // bytes that are

@@ -41,13 +41,24 @@ func uplinkOptions(t config.Target, s *sender, cur *queue.Cursor, instance [16]b
 		DialTimeout: t.Timeouts.Connect, WriteTimeout: t.Timeouts.Write, AckTimeout: t.Timeouts.Ack, DeadAfter: 3 * t.Keepalive,
 		BackOffMin: t.Backoff.Min, BackOffMax: t.Backoff.Max, Logger: s.log.With("part", "uplink", "target", t.Name),
 	}
+	if t.Order == "fresh-first" {
+		both := cur.FreshFirst(splitFrom)
+		o.Backlog, o.Begin = both, both.Begin
+	}
 	if t.Name != defaultTarget {
-		n := share.Name(cur, s.source.Sender, "target "+t.Name)
+		n := share.Name(o.Backlog, s.source.Sender, "target "+t.Name)
+		if begin := o.Begin; begin != nil {
+			o.Begin = func() record.Durable { return n.Mark(begin()) }
+		}
 		o.Backlog, o.Identity.Sender = n, n.Sender()
 		o.Streams = func() []record.Stream { return n.Streams(cur.Streams()) }
 	}
 	return o
 }
+
+// splitFrom is how many bytes must wait for a target with order fresh-first when it is connected, so that what is captured
+// then does not wait for them. Less is a quarter of the default window: it would go before what is fresh anyway.
+const splitFrom = 4 << 20
 
 // defaultTarget is the one whose streams bear the sender's id. Those of the others bear an id by their name, so that two
 // targets may lead to one receiver.

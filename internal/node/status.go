@@ -87,6 +87,11 @@ func (s *sender) peerStatus(p *peer, q queue.Stats, now time.Time) control.PeerS
 			ps.Identity = *who
 		}
 	}
+	for _, c := range q.Cursors {
+		if c.Name == p.target.Name && c.Branch != nil {
+			ps.Old, ps.Fresh = count(c.Branch.Old), count(c.Branch.Fresh)
+		}
+	}
 	return ps
 }
 

@@ -48,10 +48,15 @@ func (n *Named) Ack(last uint64, mark record.Durable) error {
 // Acked implements record.Backlog.
 func (n *Named) Acked() (uint64, record.Durable) {
 	last, mark := n.Backlog.Acked()
-	if mark.Sender == n.own {
-		mark.Sender = n.Sender()
+	return last, n.Mark(mark)
+}
+
+// Mark gives a mark of the queue's own stream the id that it has here.
+func (n *Named) Mark(m record.Durable) record.Durable {
+	if m.Sender == n.own {
+		m.Sender = n.Sender()
 	}
-	return last, mark
+	return m
 }
 
 // Streams gives a list of streams the ids that they have here.
