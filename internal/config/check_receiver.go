@@ -55,5 +55,8 @@ func (l *loader) checkRelay(c *Receiver) {
 			continue
 		}
 		l.checkTarget(at, t, c.Queue.MaxSize)
+		if t.Order == "fresh-first" {
+			l.bad(at+".order", "fresh-first is not for relays: what others have sent keeps the order in which it came", "write order: fifo")
+		}
 	}
 }

@@ -68,6 +68,10 @@ func (l *loader) checkMembers(at string, t Target) bool {
 func (l *loader) checkPolicy(at string, t Target) {
 	list := t.Receivers()
 	listed := names(list, nameOfMember)
+	if t.Order == "fresh-first" && t.Several() {
+		l.bad(at+".order", "fresh-first does not go with policy: "+t.Policy+" and several receivers: they share one place in the queue",
+			"write order: fifo, or policy: broadcast or only")
+	}
 	switch t.Policy {
 	case "only":
 		if t.Only == "" {

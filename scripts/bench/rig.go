@@ -10,10 +10,11 @@ import (
 	"time"
 )
 
-// start is how long a program may take to be ready, stall how long data may take to arrive.
+// start is how long a program may take to be ready, stall how long data may take to arrive, if it is not more than slowest brings.
 const (
 	startLimit = 20 * time.Second
 	stallLimit = 3 * time.Minute
+	slowest    = 10 << 20 // bytes a second
 )
 
 // rig is a sender and a receiver on this machine with folders of their own.
@@ -22,6 +23,7 @@ type rig struct {
 	tools            tools
 	address          string
 	rules            string // more of the sender's, as YAML
+	target           string // more keys of the target, as YAML
 	sender, receiver *process
 }
 
@@ -39,11 +41,16 @@ func (r *rig) path(names ...string) string {
 
 // newRig starts both sides below a new folder of base, with more rules or none. close must be called.
 func newRig(ctx context.Context, t tools, base, rules string) (*rig, error) {
+	return newRigWith(ctx, t, base, rules, "")
+}
+
+// newRigWith is newRig with more keys for the target.
+func newRigWith(ctx context.Context, t tools, base, rules, target string) (*rig, error) {
 	dir, err := os.MkdirTemp(base, "ftfuse-bench-")
 	if err != nil {
 		return nil, err
 	}
-	r := &rig{dir: dir, tools: t, rules: rules}
+	r := &rig{dir: dir, tools: t, rules: rules, target: target}
 	err = r.prepare()
 	if err == nil {
 		err = r.startReceiver(ctx)
@@ -72,7 +79,7 @@ func (r *rig) prepare() error {
 	if err := l.Close(); err != nil {
 		return err
 	}
-	if err := os.WriteFile(r.path("sender.yaml"), fmt.Appendf(nil, senderYAML, r.dir, r.address, r.rules), 0o644); err != nil {
+	if err := os.WriteFile(r.path("sender.yaml"), fmt.Appendf(nil, senderYAML, r.dir, r.address, r.rules, r.target), 0o644); err != nil {
 		return err
 	}
 	return os.WriteFile(r.path("receiver.yaml"), fmt.Appendf(nil, receiverYAML, r.dir, r.address), 0o644)
@@ -92,7 +99,7 @@ rules:
   - {name: write, match: ["**"], mounts: [write], capture: write}
   - {name: auto, match: ["**"], mounts: [log], capture: auto}
 %[3]stargets:
-  - {name: default, address: "%[2]s"}
+  - {name: default, address: "%[2]s"%[4]s}
 `
 
 const receiverYAML = `
@@ -140,7 +147,8 @@ func (r *rig) stopReceiver() error {
 // arrived waits until the output has so many bytes, and returns when it saw that.
 func (r *rig) arrived(ctx context.Context, name string, size int64) (time.Time, error) {
 	var seen time.Time
-	err := r.sender.await(ctx, stallLimit, fmt.Sprintf("%s of %d bytes", r.path(outputDir, name), size), func() bool {
+	limit := max(stallLimit, time.Duration(size/slowest)*time.Second)
+	err := r.sender.await(ctx, limit, fmt.Sprintf("%s of %d bytes", r.path(outputDir, name), size), func() bool {
 		st, err := os.Stat(r.path(outputDir, name))
 		seen = time.Now()
 		return err == nil && st.Size() >= size

@@ -141,9 +141,26 @@ func (r *rig) memoryRow(name string, t *table) error {
 	return nil
 }
 
-// backlog lets data wait while the receiver is away, and measures memory and how fast it drains afterwards.
-func backlog(ctx context.Context, o options, t tools, rep *report) (err error) {
-	r, err := newRig(ctx, t, o.disk, "")
+// backlog lets data wait while the receiver is away, and measures memory, how fast it drains afterwards, and how long a
+// line waits that is written when it has begun to.
+func backlog(ctx context.Context, o options, t tools, rep *report) error {
+	tab := table{
+		title: fmt.Sprintf("A backlog of %d MiB on the disk", o.backlog>>20),
+		head:  []string{"", "sender peak MiB", "anonymous", "receiver peak MiB", "anonymous", "MB/s", "a new line, s"},
+		note: "While the receiver is away the rate is the writing program's; then it is that of delivery, its start and the sender's back-off included. " +
+			"The last column is how long a line takes to its output that is written when the first of the backlog has arrived.",
+	}
+	for _, order := range []string{"fifo", "fresh-first"} {
+		if err := drain(ctx, o, t, order, &tab); err != nil {
+			return fmt.Errorf("order %s: %w", order, err)
+		}
+	}
+	return rep.add(tab)
+}
+
+// drain adds the rows of one order.
+func drain(ctx context.Context, o options, t tools, order string, tab *table) (err error) {
+	r, err := newRigWith(ctx, t, o.disk, fmt.Sprintf("queue: {max_size: %d}\n", 2*o.backlog+1<<30), ", order: "+order)
 	if err != nil {
 		return err
 	}
@@ -167,6 +184,10 @@ func backlog(ctx context.Context, o options, t tools, rep *report) (err error) {
 	if err := r.startReceiver(ctx); err != nil {
 		return err
 	}
+	line, err := r.newLine(ctx)
+	if err != nil {
+		return err
+	}
 	end, err := r.arrived(ctx, "backlog.log", int64(size)*int64(count))
 	if err != nil {
 		return err
@@ -175,16 +196,32 @@ func backlog(ctx context.Context, o options, t tools, rep *report) (err error) {
 		return err
 	}
 	mb := float64(o.backlog) / 1e6
-	tab := table{
-		title: fmt.Sprintf("A backlog of %d MiB on the disk", o.backlog>>20),
-		head:  []string{"", "sender peak MiB", "anonymous", "receiver peak MiB", "anonymous", "MB/s"},
-		note:  "While the receiver is away the rate is the writing program's; then it is that of delivery, its start and the sender's back-off included.",
+	if len(tab.rows) == 0 {
+		tab.add("receiver away", number(peak), number(anonymous), "", "", number(mb/wrote.Seconds()), "")
 	}
-	tab.add("receiver away", number(peak), number(anonymous), "", "", number(mb/wrote.Seconds()))
 	drained := table{}
-	if err := r.memoryRow("delivered", &drained); err != nil {
+	if err := r.memoryRow("delivered, "+order, &drained); err != nil {
 		return err
 	}
-	tab.add(append(drained.rows[0], number(mb/end.Sub(begin).Seconds()))...)
-	return rep.add(tab)
+	tab.add(append(drained.rows[0], number(mb/end.Sub(begin).Seconds()), number(line.Seconds()))...)
+	return nil
+}
+
+// newLine writes a line when the backlog begins to arrive, and returns how long it takes.
+func (r *rig) newLine(ctx context.Context) (time.Duration, error) {
+	if _, err := r.arrived(ctx, "backlog.log", 1); err != nil {
+		return 0, err
+	}
+	const text = "a line that is written now\n"
+	begin := time.Now()
+	f, err := os.OpenFile(r.path(autoMount, "new.log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	if err != nil {
+		return 0, err
+	}
+	_, err = f.WriteString(text)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return 0, err
+	}
+	end, err := r.arrived(ctx, "new.log", int64(len(text)))
+	return end.Sub(begin), err
 }
