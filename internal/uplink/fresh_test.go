@@ -123,8 +123,9 @@ func TestFreshFirstOverCutsAndRestarts(t *testing.T) {
 	t.Logf("seed %d", seed)
 	rnd := rand.New(rand.NewPCG(seed, 0))
 	f := newFresher(t)
+	faults := rand.New(rand.NewPCG(seed, 1)) // used with the output's lock held
 	f.out.fail = func([]record.Chunk) error {
-		if rnd.IntN(60) == 0 {
+		if faults.IntN(60) == 0 {
 			return fmt.Errorf("the disk of the receiver has failed")
 		}
 		return nil
@@ -163,14 +164,17 @@ func TestFreshFirstOverCutsAndRestarts(t *testing.T) {
 	if f.epoch > 0 {
 		t.Errorf("the uplinks began %d epochs, want none: no content has ever differed", f.epoch)
 	}
-	if n := len(f.out.marks); n < 3 { // each branch has one; an orderly restart has none
+	f.out.mu.Lock()
+	n := len(f.out.marks)
+	f.out.mu.Unlock()
+	if n < 3 { // each branch has one; an orderly restart has none
 		t.Errorf("got %d streams at the receiver, want at least 3: the test has done little", n)
 	}
 	row := f.queue.Stats().Cursors[0].Rules[0]
 	if row.Delivered.Records != uint64(len(f.lines)) || !row.Balanced() {
 		t.Errorf("got %+v, want %d records delivered", row, len(f.lines))
 	}
-	t.Logf("%d lines in %d streams", len(f.lines), len(f.out.marks))
+	t.Logf("%d lines in %d streams", len(f.lines), n)
 }
 
 func (f *fresher) ended() {
