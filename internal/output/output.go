@@ -77,7 +77,7 @@ type Output struct {
 	pulse  *pulse.Pulse
 	dirty  bool // the ledger may hold an intent or a move that is not settled
 	closed bool
-	names  int  // positions in the ledger, about
+	names  int // positions in the ledger, about
 
 	rotateAgain time.Time // not before, after a rotation failed
 
