@@ -49,18 +49,18 @@ func (s *Share) serve() {
 // passed over. What is under way at members may still be acknowledged, under positions that are gone. Called with acking and
 // mu held.
 func (s *Share) takeBack() {
-	for _, p := range s.parts {
-		p.entries = nil
-		if p.at != nil && p.at.up {
-			p.tail = p.at.lane.last
-		}
-	}
 	for _, m := range s.members {
 		l := m.lane
+		if n := l.next; m.up && n > 0 { // given to this connection, not to an earlier one that never took it
+			l.gone, l.tail = append(l.gone, l.list[:n]...), l.list[n-1].pos
+		}
 		l.list, l.next, l.bytes = nil, 0, 0
 	}
+	for _, p := range s.parts {
+		p.entries = nil
+	}
 	s.maybe = max(s.maybe, s.top)
-	s.taken, s.done, s.top = nil, s.committed, s.committed
+	s.taken, s.done, s.top, s.given = nil, s.committed, s.committed, s.committed
 }
 
 // drop gives up what a member cannot get. Used by dispatch.
@@ -72,7 +72,6 @@ func (s *Share) drop(l *Lane, first, last uint64, why record.Reason) error {
 		case e.pos < first || e.pos > last:
 		case e.from.single:
 			bad = append(bad, e)
-			s.torn[e.from.last] = e.part
 		default: // one of several positions: which?
 			s.suspect = max(s.suspect, e.from.last)
 		}
@@ -94,7 +93,9 @@ func (s *Share) newEpoch() (uint64, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, p := range s.parts { // numbers go on, so what is acknowledged by a number stays so
+	s.renamed = epoch
+	s.doubt = span{s.given + 1, max(s.maybe, s.top)} // what was taken back before and is not with members again
+	for _, p := range s.parts {                      // numbers go on, so what is held by a number stays so
 		s.held.raise(record.Stream{Sender: p.id(s.o.Sender), Epoch: epoch}, p.through)
 		for _, e := range p.entries {
 			if e.sent {
@@ -114,11 +115,6 @@ func (s *Share) pop() {
 	clear(s.taken[:n])
 	s.taken = s.taken[n:]
 	s.held.passed(s.done, max(s.top, s.o.Handed))
-	for pos := range s.torn {
-		if pos <= s.done {
-			delete(s.torn, pos)
-		}
-	}
 }
 
 // commit tells the backlog what is acknowledged. An error leaves that to the next.

@@ -126,7 +126,7 @@ func (s *Share) settle(p *part, now time.Time) {
 // Called with mu held.
 func (s *Share) move(p *part, to *member, now time.Time) {
 	from := p.at
-	p.at, p.want, p.tail = to, nil, 0
+	p.at, p.want = to, nil
 	list := p.entries
 	p.entries = nil
 	if !s.alive(from, now) {

@@ -91,6 +91,7 @@ func (s *Share) give(ctx context.Context, b record.Batch, single bool) {
 	}
 	s.mu.Lock()
 	t.left--
+	s.given = b.Last
 	s.pop()
 	s.mu.Unlock()
 	if err := s.commit(); err != nil {
@@ -109,14 +110,18 @@ func (s *Share) split(b record.Batch, t *taken) (list []*entry) {
 	by := make(map[*part]*entry, 4)
 	for i := range b.Chunks {
 		c := b.Chunks[i]
-		p := s.partOf(&c, t)
+		p := s.partOf(&c)
 		e := by[p]
 		if e == nil {
 			e = &entry{part: p, from: t, sent: b.First <= s.maybe}
 			by[p] = e
 			list = append(list, e)
 		}
-		c.Source = p.source(c.Source)
+		if c.Gap != nil && e.sent { // in the place of a chunk that was sent: marks may lie behind it, which are about others
+			c.Source = c.Source.Via(c.Source.Sender.Derive(fmt.Sprintf("gap %d", c.Seq)))
+		} else {
+			c.Source = p.source(c.Source)
+		}
 		e.put(c)
 	}
 	return list
@@ -128,17 +133,10 @@ func (e *entry) put(c record.Chunk) {
 	e.cost += int64(c.Len) + overhead
 }
 
-// partOf says which part a chunk belongs to. Called with mu held.
-func (s *Share) partOf(c *record.Chunk, t *taken) *part {
+// partOf says which part a chunk belongs to.
+func (s *Share) partOf(c *record.Chunk) *part {
 	if len(s.parts) == 1 {
 		return s.parts[0]
-	}
-	if c.Gap != nil && t.single {
-		for pos, p := range s.torn { // few, and seldom any
-			if t.first <= pos && pos <= t.last {
-				return p
-			}
-		}
 	}
 	h := fnv.New64a()
 	if s.o.Policy == Hash {
@@ -167,7 +165,7 @@ func (s *Share) place(e *entry) bool {
 	if !s.alive(at, now) || at.lane.full() || p.want != nil && p.whole(now) {
 		return false
 	}
-	if e.sent && e.from.first <= s.o.Handed { // by a life that has ended: nobody knows where
+	if s.doubt.first <= e.from.first && e.from.first <= s.doubt.last {
 		s.count.Uncertain.add(e)
 	}
 	p.follow(e.chunks, now)
@@ -189,6 +187,8 @@ func (s *Share) lacks(e *entry) bool {
 	for i := range list {
 		if c := &list[i]; c.Seq > s.held.at(c.Source.Stream) {
 			e.put(*c)
+		} else if s.own[c.Source.Sender] {
+			e.part.through = max(e.part.through, c.Seq)
 		}
 	}
 	return len(e.chunks) > 0

@@ -31,7 +31,7 @@ var policies = []share.Policy{share.Failover, share.Balance, share.Hash}
 // Members come and go, lose what they held, refuse, are slow; the process is killed and begins anew; members are added and
 // taken away. Whatever counts as acknowledged is held by somebody, in order, and nothing is doubled but what is counted.
 func TestHistories(t *testing.T) {
-	histories := 60
+	histories := 20
 	first := rand.Uint64()
 	if s := os.Getenv("FTFUSE_SEED"); s != "" {
 		n, err := strconv.ParseUint(s, 10, 64)
@@ -71,6 +71,7 @@ func history(t *testing.T, p share.Policy, seed uint64) {
 	}
 	h.life.await("in the end")
 	h.end(false)
+	h.site.quiet()
 	h.site.complete(h.store)
 	if doubles := h.site.doubles(); doubles > h.uncertain {
 		t.Errorf("got %d doubled chunks, %d uncertain ones: want all that are doubled to be counted", doubles, h.uncertain)

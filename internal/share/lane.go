@@ -20,6 +20,8 @@ type Lane struct {
 	last  uint64   // position given last
 	acked uint64   // position acknowledged last, or of which nothing is under way any more
 	bytes int64    // of payload and what chunks take, in list
+	gone  []*entry // were given out, and taken back since; they may still be acknowledged
+	tail  uint64   // position of the last of those
 	news  chan struct{}
 }
 
@@ -75,6 +77,7 @@ func (l *Lane) Ack(last uint64, _ record.Durable) error {
 		s.mu.Unlock()
 		return fmt.Errorf("acknowledge for member %s: got position %d, want at most %d: %w", l.m.Name, last, l.last, record.ErrRefused)
 	}
+	l.afterwards(last)
 	n, due := 0, l.m.removed
 	for n < len(l.list) && l.list[n].pos <= last {
 		due = l.settled(l.list[n]) || due
@@ -100,15 +103,32 @@ func (l *Lane) settled(e *entry) (due bool) {
 	l.m.acked.add(e)
 	p := e.part
 	p.entries = p.entries[1:] // a part is acknowledged in order
-	for i := range e.chunks {
-		c := &e.chunks[i]
-		l.s.held.raise(c.Source.Stream, c.Seq)
-		if l.s.own[c.Source.Sender] {
-			p.through = max(p.through, c.Seq)
-		}
-	}
+	l.s.holds(e)
 	e.from.left--
 	return p.want != nil && len(p.entries) == 0
+}
+
+// afterwards notes acknowledgements of what was taken back meanwhile: it need not be sent again. Called with mu held.
+func (l *Lane) afterwards(last uint64) {
+	n := 0
+	for ; n < len(l.gone) && l.gone[n].pos <= last; n++ {
+		l.s.holds(l.gone[n])
+	}
+	l.gone = l.gone[n:]
+}
+
+// holds notes that a receiver holds an entry. Called with mu held.
+func (s *Share) holds(e *entry) {
+	for i := range e.chunks {
+		st, seq := e.chunks[i].Source.Stream, e.chunks[i].Seq
+		s.held.raise(st, seq)
+		if s.own[st.Sender] {
+			e.part.through = max(e.part.through, seq)
+			if s.renamed != 0 {
+				s.held.raise(record.Stream{Sender: st.Sender, Epoch: s.renamed}, seq)
+			}
+		}
+	}
 }
 
 // add puts an entry at the end. Called with mu held.

@@ -37,8 +37,7 @@ type part struct {
 	want    *member  // where it goes when nothing of it is under way; nil: it stays
 	entries []*entry // at at, not acknowledged, in order
 	open    map[handle]time.Time
-	through uint64 // of the sender's own: highest sequence that was acknowledged in this life
-	tail    uint64 // of what was taken back, up to here of at's lane may be under way
+	through uint64 // of the sender's own: highest sequence that was seen to be held, in this life
 	sources map[record.Source]*record.Source
 }
 
@@ -121,5 +120,5 @@ func (p *part) whole(now time.Time) bool {
 
 // idle says that nothing of the part is under way.
 func (p *part) idle() bool {
-	return len(p.entries) == 0 && (p.at == nil || p.at.lane.acked >= p.tail)
+	return len(p.entries) == 0 && (p.at == nil || p.at.lane.acked >= p.at.lane.tail)
 }

@@ -21,7 +21,7 @@ type site struct {
 	receivers map[string]*receiver // by address
 	answered  map[uint64]bool      // sequences that a receiver has answered for while it held them
 	copies    map[uint64]map[place]bool
-	told      int // gaps that were stored
+	told      map[uint64]bool // sequences of gaps that were stored
 }
 
 // place is where a chunk was stored, and under which name.
@@ -49,7 +49,7 @@ type receiver struct {
 }
 
 func newSite(t testing.TB, names ...string) *site {
-	s := &site{t: t, receivers: map[string]*receiver{}, answered: map[uint64]bool{}, copies: map[uint64]map[place]bool{}}
+	s := &site{t: t, receivers: map[string]*receiver{}, answered: map[uint64]bool{}, copies: map[uint64]map[place]bool{}, told: map[uint64]bool{}}
 	for i, name := range names {
 		s.receivers[name] = &receiver{site: s, name: name, id: record.SenderID{byte(i + 1)}, up: true, bad: map[uint64]bool{}, conns: map[*conn]bool{}}
 		s.receivers[name].wipe()
@@ -88,7 +88,7 @@ func (r *receiver) put(list []record.Chunk) error {
 		}
 		r.marks[st] = c.Seq
 		if c.Gap != nil {
-			r.site.told++
+			r.site.told[c.Seq] = true
 			r.holds[c.Seq] = true
 			continue
 		}
@@ -125,9 +125,9 @@ type conn struct {
 	giving  context.Context
 	halt    context.CancelFunc
 	mu      sync.Mutex // held over Ack
+	pending int        // batches under way; guarded by mu
 	closed  bool
 	under   chan record.Batch
-	marks   map[record.Stream]uint64
 	refused uint64 // position of the batch; set before the cut
 }
 
@@ -165,7 +165,6 @@ func (l *life) session(ctx context.Context, m share.Member, lane *share.Lane, li
 	for _, st := range asked {
 		if seq := c.r.marks[st]; seq > 0 {
 			marks = append(marks, record.Durable{Stream: st, Seq: seq})
-			c.marks[st] = seq
 		}
 	}
 	id := c.r.id
@@ -197,7 +196,10 @@ func (l *life) session(ctx context.Context, m share.Member, lane *share.Lane, li
 func (s *site) dial(ctx context.Context, address string, lane *share.Lane) (*conn, error) {
 	s.mu.Lock()
 	r := s.receivers[address]
-	for r != nil && r.up && r.lives > 0 { // the former connection is still being stored
+	for r != nil && r.up && r.lives > 0 { // the former connection is replaced, and what it brought is still being stored
+		for c := range r.conns {
+			c.cut(errAway)
+		}
 		idle := r.idle
 		s.mu.Unlock()
 		select {
@@ -211,7 +213,7 @@ func (s *site) dial(ctx context.Context, address string, lane *share.Lane) (*con
 	if r == nil || !r.up {
 		return nil, errAway
 	}
-	c := &conn{r: r, lane: lane, under: make(chan record.Batch, 3), marks: map[record.Stream]uint64{}}
+	c := &conn{r: r, lane: lane, under: make(chan record.Batch, 3)}
 	c.ctx, c.cut = context.WithCancelCause(context.WithoutCancel(ctx))
 	c.giving, c.halt = context.WithCancel(c.ctx)
 	context.AfterFunc(ctx, c.halt)
@@ -229,14 +231,9 @@ func (c *conn) send(limit int64) error {
 		if err != nil {
 			break
 		}
-		kept := b.Chunks[:0:0]
-		for _, ch := range b.Chunks {
-			if st := ch.Source.Stream; ch.Seq > c.marks[st] {
-				kept = append(kept, ch)
-				c.marks[st] = ch.Seq
-			}
-		}
-		b.Bytes = int64(len(b.Chunks) - len(kept))
+		c.mu.Lock()
+		c.pending++
+		c.mu.Unlock()
 		select {
 		case c.under <- b:
 		case <-c.ctx.Done():
@@ -248,8 +245,13 @@ func (c *conn) send(limit int64) error {
 
 // empty waits until nothing is under way, at most some time.
 func (c *conn) empty() {
-	for end := time.Now().Add(5 * time.Second); time.Now().Before(end) && c.ctx.Err() == nil && len(c.under) > 0; {
-		time.Sleep(time.Millisecond)
+	for end := time.Now().Add(5 * time.Second); time.Now().Before(end) && c.ctx.Err() == nil; time.Sleep(time.Millisecond) {
+		c.mu.Lock()
+		done := c.pending == 0
+		c.mu.Unlock()
+		if done {
+			return
+		}
 	}
 }
 
@@ -306,6 +308,7 @@ func (c *conn) ack(b record.Batch) {
 	c.r.site.mu.Lock()
 	c.r.answer(b.Chunks)
 	c.r.site.mu.Unlock()
+	c.pending--
 	if err := c.lane.Ack(b.Last, record.Durable{}); err != nil {
 		c.r.site.t.Error(err)
 	}
@@ -384,6 +387,18 @@ func (l *life) await(what string) {
 	}
 }
 
+// quiet waits until receivers have stored what is left of connections that have ended.
+func (s *site) quiet() {
+	for _, r := range s.receivers {
+		s.mu.Lock()
+		lives, idle := r.lives, r.idle
+		s.mu.Unlock()
+		if lives > 0 {
+			<-idle
+		}
+	}
+}
+
 func (s *site) doubles() (n uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -400,6 +415,11 @@ func (s *site) complete(st *store) {
 	for seq := uint64(1); seq <= st.seq; seq++ {
 		if !s.answered[seq] && !st.lost[seq] {
 			s.t.Errorf("sequence %d was lost", seq)
+		}
+	}
+	for _, e := range st.entries {
+		if e[0].Gap != nil && !s.told[e[0].Seq] {
+			s.t.Errorf("the gap up to sequence %d was told to nobody", e[0].Seq)
 		}
 	}
 }

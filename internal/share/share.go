@@ -66,17 +66,19 @@ type Share struct {
 
 	acking sync.Mutex // held over Backlog.Ack and a rewind, before mu
 
-	mu        sync.Mutex       // guards everything below, and the fields of members, parts, lanes
-	members   []*member        // in the order of the configuration; those that are leaving stay until they have ended
-	taken     []*taken         // what was read and is not acknowledged, in order
-	done      uint64           // all up to here is acknowledged by members
-	committed uint64           // and by us, to the backlog
-	maybe     uint64           // positions up to here may have been sent before
-	suspect   uint64           // positions up to here are read one by one: one of them was refused or is damaged
-	torn      map[uint64]*part // dropped positions, and whose chunk was bad there: that is where the gap goes
-	top       uint64           // position read last
+	mu        sync.Mutex // guards everything below, and the fields of members, parts, lanes
+	members   []*member  // in the order of the configuration; those that are leaving stay until they have ended
+	taken     []*taken   // what was read and is not acknowledged, in order
+	done      uint64     // all up to here is acknowledged by members
+	committed uint64     // and by us, to the backlog
+	given     uint64     // what was read up to here is with members
+	doubt     span       // positions that may have been sent before, nobody knows to whom, or under another name
+	maybe     uint64     // positions up to here may have been sent before
+	suspect   uint64     // positions up to here are read one by one: one of them was refused or is damaged
+	top       uint64     // position read last
 	held      holdings
-	frozen    bool // lanes give nothing out: what they hold is about to be taken back
+	renamed   uint64 // epoch that a member demanded last; 0: none did
+	frozen    bool   // lanes give nothing out: what they hold is about to be taken back
 	acts      []*act
 	interrupt context.CancelFunc // of dispatch's reading
 	running   bool
@@ -96,6 +98,9 @@ type taken struct {
 	left        int  // entries that are not acknowledged, and one while it is being given out
 	single      bool // it is one position that the backlog has something at
 }
+
+// span is a run of positions.
+type span struct{ first, last uint64 }
 
 // act is something that only dispatch may do, as a member asked for it.
 type act struct {
@@ -120,14 +125,14 @@ func New(o Options) (*Share, error) {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	s := &Share{o: o, own: map[record.SenderID]bool{}, maybe: o.Handed, torn: map[uint64]*part{},
+	s := &Share{o: o, own: map[record.SenderID]bool{}, maybe: o.Handed, doubt: span{1, o.Handed},
 		reading: make(chan struct{}, 1), minding: make(chan struct{}, 1)}
 	for n := range o.parts() {
 		s.parts = append(s.parts, newPart(n, o.label(n)))
 		s.own[s.parts[n].id(o.Sender)] = true
 	}
 	s.committed, _ = o.Backlog.Acked()
-	s.done, s.top = s.committed, s.committed
+	s.done, s.top, s.given = s.committed, s.committed, s.committed
 	return s, nil
 }
 

@@ -64,7 +64,7 @@ func (l *Lane) Down(err error) {
 	s.mu.Lock()
 	m := l.m
 	m.ended(err, time.Now(), s.o.HandOver)
-	l.acked = l.last
+	l.acked, l.gone = l.last, nil
 	s.mu.Unlock()
 	poke(s.reading)
 	poke(s.minding)

@@ -12,7 +12,7 @@ import (
 type memory struct {
 	mu  sync.Mutex // guards by
 	by  map[record.SenderID]map[record.Stream][]recalled
-	now map[record.Stream][]recalled // of the receiver that the present session talks to; nil before WELCOME
+	now map[record.Stream][]recalled // of the receiver that the present session talks to: streams that it was asked for; nil before WELCOME
 }
 
 // recalled is where a stream stood behind a batch of the present session; number 0: behind what WELCOME said.
@@ -21,37 +21,44 @@ type recalled struct {
 	record.Durable
 }
 
-// begin turns to a receiver, and reports the first of its marks that cannot be of what this process sent there. A receiver
-// that is met for the first time is believed.
-func (m *memory) begin(receiver record.SenderID, marks []record.Durable, own func(record.SenderID) bool) (odd *record.Durable) {
+// begin turns to a receiver that was asked for streams, and reports the first of its marks that cannot be of what this process
+// sent there. A receiver that is met for the first time is believed, and so is a mark between two batches' ends: what is
+// stored of a batch is the receiver's matter.
+func (m *memory) begin(receiver record.SenderID, asked []record.Stream, marks []record.Durable, own func(record.SenderID) bool) (odd *record.Durable) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	known, met := m.by[receiver]
-	if !met {
-		known = map[record.Stream][]recalled{}
-		if m.by == nil {
-			m.by = map[record.SenderID]map[record.Stream][]recalled{}
-		}
-		m.by[receiver] = known
+	known := m.by[receiver]
+	if receiver == (record.SenderID{}) { // an older version: there may be several of them
+		known = nil
 	}
-	m.now = known
+	if m.by == nil {
+		m.by = map[record.SenderID]map[record.Stream][]recalled{}
+	}
+	m.now = map[record.Stream][]recalled{}
+	for _, s := range asked { // of others nothing is known, now or later
+		if own(s.Sender) {
+			m.now[s] = []recalled{{0, record.Durable{Stream: s}}}
+		}
+	}
 	for i := range marks {
 		d := &marks[i]
-		if !own(d.Sender) {
+		if _, ours := m.now[d.Stream]; !ours {
 			continue
 		}
-		if list := known[d.Stream]; met && len(list) > 0 && d.Seq >= list[0].Seq && !holds(list, *d) {
+		if list := known[d.Stream]; len(list) > 0 && d.Seq >= list[0].Seq && !holds(list, *d) {
 			return d
 		}
-		known[d.Stream] = []recalled{{0, *d}}
+		m.now[d.Stream] = []recalled{{0, *d}}
 	}
+	m.by[receiver] = m.now
 	return nil
 }
 
+// holds says that a receiver that has been brought along list may be at d.
 func holds(list []recalled, d record.Durable) bool {
 	for _, r := range list {
-		if r.Durable == d {
-			return true
+		if r.Seq >= d.Seq {
+			return r.Seq > d.Seq || r.Chain == d.Chain
 		}
 	}
 	return false
@@ -62,7 +69,9 @@ func (m *memory) sent(number uint64, marks []record.Durable) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, d := range marks {
-		m.now[d.Stream] = append(m.now[d.Stream], recalled{number, d})
+		if list := m.now[d.Stream]; len(list) > 0 {
+			m.now[d.Stream] = append(list, recalled{number, d})
+		}
 	}
 }
 

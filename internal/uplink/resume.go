@@ -81,12 +81,12 @@ func believe(now record.Stream, marks []record.Durable, given uint64, owns func(
 }
 
 // recall begins where this process left the receiver, or where that says to be if they have not met.
-func (s *session) recall(w wire.Welcome, own record.Stream) (*resume, error) {
+func (s *session) recall(w wire.Welcome, own record.Stream, asked []record.Stream) (*resume, error) {
 	r, err := believe(own, w.Marks, s.u.o.Backlog.Given(), s.u.owns)
 	if err != nil {
 		return nil, err
 	}
-	if odd := s.u.memory.begin(w.Receiver, w.Marks, s.u.owns); odd != nil {
+	if odd := s.u.memory.begin(w.Receiver, asked, w.Marks, s.u.owns); odd != nil {
 		return nil, fmt.Errorf("resume epoch %d: receiver %v holds checksum %016x at sequence %d, which was not sent to it: %w",
 			odd.Epoch, w.Receiver, uint64(odd.Chain), odd.Seq, record.ErrEpoch)
 	}

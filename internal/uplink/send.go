@@ -74,10 +74,10 @@ func (s *session) damaged(b record.Batch, single bool, damage *payload.Bad) erro
 	return s.again(damage)
 }
 
-// again goes on with what is not acknowledged, on a new connection if several streams are gone over in turn: then the
-// receiver says best where each stands.
+// again goes over what is not acknowledged once more. Where several streams are gone over in turn, the receiver says best
+// where each stands: at the next connection.
 func (s *session) again(why error) error {
-	if len(s.resume.aside) > 0 {
+	if len(s.resume.aside) > 0 || s.u.o.Several {
 		return why
 	}
 	s.resume.own = s.track.done()

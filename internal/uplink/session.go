@@ -172,7 +172,7 @@ func (s *session) handshake(ctx context.Context) error {
 	if err := s.nc.SetDeadline(time.Time{}); err != nil {
 		return fmt.Errorf("handshake: %w", err)
 	}
-	return s.begin(w, acked, fresh, own)
+	return s.begin(w, acked, fresh, own, hello.Streams)
 }
 
 // welcome waits for WELCOME. A receiver may ping while it makes up its mind.
@@ -206,11 +206,11 @@ func (s *session) welcome() (wire.Welcome, error) {
 }
 
 // begin compares the two sides' marks, of what is acknowledged of the backlog and of its fresh part, and sets the window up.
-func (s *session) begin(w wire.Welcome, acked, fresh record.Durable, own record.Stream) error {
+func (s *session) begin(w wire.Welcome, acked, fresh record.Durable, own record.Stream, asked []record.Stream) error {
 	var behind bool
 	var err error
 	if s.u.o.Several {
-		s.resume, err = s.recall(w, own)
+		s.resume, err = s.recall(w, own, asked)
 	} else {
 		s.resume, behind, err = newResume(own, acked, w.Marks, s.u.o.Backlog.Given(), s.u.owns)
 		if err == nil && fresh != (record.Durable{}) {
