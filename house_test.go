@@ -46,6 +46,8 @@ var edges = map[string]string{
 	"internal/pace":                   "",
 	"internal/uplink":                 "record pace payload wire notice",
 	"internal/share":                  "record",
+	"internal/resolve":                "",
+	"internal/resolve/dnstest":        "", // for tests
 	"internal/ingest":                 "record pulse wire notice",
 	"internal/ledger":                 "record notice",
 	"internal/ledger/faulty":          "", // fault injection for tests
@@ -59,7 +61,7 @@ var edges = map[string]string{
 	"internal/journald":               "",
 	"internal/journald/journaldtest":  "", // for tests
 	"internal/systemd":                "journald",
-	"internal/node":                   "record pulse identify rules filter refine drain format plugin wire mount handover capture queue share uplink ingest ledger output config control metrics systemd notice tap secure",
+	"internal/node":                   "record pulse identify rules filter refine drain format plugin wire mount handover capture queue share uplink ingest ledger output config control metrics systemd notice tap secure resolve",
 	"receiver":                        "record ingest",
 	"receiver/examples/ftfuse-sqlite": "receiver",
 	"internal/receivertest":           "record queue uplink wire", // for tests
@@ -84,7 +86,7 @@ var owners = map[string]string{
 	"github.com/vmihailenco/msgpack/v5":   "internal/wire",
 	"github.com/klauspost/compress":       "internal/wire internal/output",
 	"golang.org/x/time":                   "internal/pace internal/ingest",
-	"golang.org/x/net":                    "internal/netlab", // its dns/dnsmessage
+	"golang.org/x/net":                    "internal/netlab internal/resolve/dnstest", // its dns/dnsmessage
 	"github.com/knadh/koanf/v2":           "internal/config",
 	"github.com/go-viper/mapstructure/v2": "internal/config",
 	"go.yaml.in/yaml/v3":                  "internal/config internal/k2hft",
