@@ -61,7 +61,7 @@ var edges = map[string]string{
 	"internal/journald":               "",
 	"internal/journald/journaldtest":  "", // for tests
 	"internal/systemd":                "journald",
-	"internal/node":                   "record pulse identify rules filter refine drain format plugin wire mount handover capture queue share uplink ingest ledger output config control metrics systemd notice tap secure resolve",
+	"internal/node":                   "record pace pulse identify rules filter refine drain format plugin wire mount handover capture queue share uplink ingest ledger output config control metrics systemd notice tap secure resolve",
 	"receiver":                        "record ingest",
 	"receiver/examples/ftfuse-sqlite": "receiver",
 	"internal/receivertest":           "record queue uplink wire", // for tests

@@ -2,6 +2,7 @@ package control
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -64,18 +65,34 @@ func (s *Status) judgeMounts() {
 
 // judgeTargets looks at what arrives, not at connections alone: a receiver that cannot write is connected.
 func (s *Status) judgeTargets(patience time.Duration) {
+	one := map[string]bool{} // whose members share one backlog
+	for _, t := range s.Sender.Targets {
+		if t.Policy != "" && t.Policy != Broadcast {
+			one[t.Name] = true
+			reached := slices.ContainsFunc(s.Sender.Peers, func(p PeerStatus) bool { return p.Target == t.Name && p.Connected() })
+			s.judgeTarget(t.Name, reached, t.Oldest, t.LastAck, patience)
+		}
+	}
 	for _, p := range s.Sender.Peers {
-		if p.Oldest.IsZero() {
-			continue
+		if !one[p.Target] {
+			s.judgeTarget(p.Name(), p.Connected(), p.Oldest, p.LastAck, patience)
 		}
-		waited := s.waited(p.Oldest, p.LastAck)
-		switch {
-		case waited < patience:
-		case p.State == "connected" || p.State == "draining":
-			s.ill(TargetStalled, p.Target, "target %s acknowledged nothing for %s, while data waits", p.Target, humanFor(waited))
-		default:
-			s.ill(TargetUnreachable, p.Target, "target %s could not be reached for %s, while data waits", p.Target, humanFor(waited))
-		}
+	}
+}
+
+// Broadcast is the policy with which every member of a target gets everything.
+const Broadcast = "broadcast"
+
+func (s *Status) judgeTarget(name string, connected bool, oldest, lastAck time.Time, patience time.Duration) {
+	if oldest.IsZero() {
+		return
+	}
+	switch waited := s.waited(oldest, lastAck); {
+	case waited < patience:
+	case connected:
+		s.ill(TargetStalled, name, "target %s acknowledged nothing for %s, while data waits", name, humanFor(waited))
+	default:
+		s.ill(TargetUnreachable, name, "target %s could not be reached for %s, while data waits", name, humanFor(waited))
 	}
 }
 

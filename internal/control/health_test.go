@@ -35,6 +35,18 @@ func TestJudge(t *testing.T) {
 		"just started": {func(st *Status, s *SenderStatus) {
 			st.Since, s.Peers[0].Oldest, s.Peers[0].LastAck = ago(time.Minute), ago(6*time.Hour), time.Time{}
 		}, nil},
+		"nobody of several": {func(_ *Status, s *SenderStatus) {
+			s.Targets = []TargetStatus{{Name: "main", Policy: "failover", Oldest: ago(6 * time.Minute)}}
+			s.Peers = []PeerStatus{{Target: "main", Member: "a", State: "waiting"}, {Target: "main", Member: "b", State: "connecting"}}
+		}, []string{TargetUnreachable + " main"}},
+		"one of several": {func(_ *Status, s *SenderStatus) {
+			s.Targets = []TargetStatus{{Name: "main", Policy: "failover", Oldest: ago(6 * time.Minute), LastAck: ago(time.Second)}}
+			s.Peers = []PeerStatus{{Target: "main", Member: "a", State: "waiting", Oldest: ago(6 * time.Minute)}, {Target: "main", Member: "b", State: "connected"}}
+		}, nil},
+		"one of all": {func(_ *Status, s *SenderStatus) {
+			s.Targets = []TargetStatus{{Name: "main", Policy: "broadcast", Oldest: ago(6 * time.Minute), LastAck: ago(time.Second)}}
+			s.Peers = []PeerStatus{{Target: "main", Member: "a", State: "waiting", Oldest: ago(6 * time.Minute)}, {Target: "main", Member: "b", State: "connected"}}
+		}, []string{TargetUnreachable + " main/a"}},
 		"90 %":                {func(_ *Status, s *SenderStatus) { s.Queue.Bytes = 90 }, []string{QueueFilling + " "}},
 		"full, and drops":     {func(_ *Status, s *SenderStatus) { s.Queue.State, s.Queue.LastLoss = "full", ago(time.Second) }, []string{QueueFull + " ", Dropping + " "}},
 		"dropped, long since": {func(_ *Status, s *SenderStatus) { s.Queue.LastLoss = ago(2 * time.Minute) }, nil},

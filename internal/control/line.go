@@ -49,15 +49,20 @@ func (s *SenderStatus) line(before *SenderStatus, took time.Duration) []string {
 			return parts
 		}
 	}
-	connected, odd := 0, ""
-	for _, p := range s.Peers {
+	connected, all, odd := 0, 0, ""
+	for i := range s.Peers {
+		p := &s.Peers[i]
+		if p.Role == "standby" { // not needed
+			continue
+		}
+		all++
 		if p.State == "connected" {
 			connected++
 		} else if odd == "" {
-			odd = fmt.Sprintf(" (%s: %s)", p.Target, p.State)
+			odd = fmt.Sprintf(" (%s: %s)", p.Name(), p.Word())
 		}
 	}
-	return append(parts, fmt.Sprintf("%s connected%s", outOf(connected, len(s.Peers), "receiver"), odd))
+	return append(parts, fmt.Sprintf("%s connected%s", outOf(connected, all, "receiver"), odd))
 }
 
 func (r *ReceiverStatus) line(before *ReceiverStatus, took time.Duration) []string {

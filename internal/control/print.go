@@ -54,7 +54,7 @@ func (p *printer) sender(s *SenderStatus, now time.Time) {
 	p.queue(s.Queue, now)
 	if len(s.Peers) > 0 || len(s.Outputs) == 0 {
 		p.line()
-		p.peers(s.Peers, now)
+		p.table(targetTable(s, now))
 	}
 	if len(s.Outputs) > 0 {
 		p.line()
@@ -137,29 +137,6 @@ func (p *printer) queue(q QueueStatus, now time.Time) {
 	p.line(cell{fmt.Sprintf("  disk: %s free, %s of it left to others", humanBytes(q.DiskFree), humanBytes(q.MinFree)), dim})
 }
 
-func (p *printer) peers(peers []PeerStatus, now time.Time) {
-	t := &table{head: []string{"TARGET", "STATE", ">FOR", ">RTT", ">RATE", ">IN FLIGHT", "ADDRESS"}}
-	for _, r := range peers {
-		rtt := "-"
-		if r.RTT > 0 {
-			rtt = humanFor(r.RTT)
-		}
-		t.add(cell{r.Target, noColour}, state(r.State), cell{since(now, r.Since), noColour}, cell{rtt, noColour},
-			cell{humanBytes(uint64(r.ByteRate)) + "/s", noColour}, cell{humanBytes(r.InFlight), noColour}, whereabouts(r.Address, r.TLS, r.Identity))
-		if r.Sent != (Count{}) {
-			t.note(dim, fmt.Sprintf("sent %s; acknowledged %s", inWords(r.Sent), inWords(r.Acked)))
-		}
-		if r.Old != (Count{}) {
-			t.note(dim, fmt.Sprintf("what is captured now goes past what waited: %s old, %s fresh", humanBytes(r.Old.Bytes), humanBytes(r.Fresh.Bytes)))
-		}
-		if r.Reconnects > 0 {
-			t.note(dim, fmt.Sprintf("connected %s times", humanCount(r.Reconnects+1)))
-		}
-		lastError(t, r.Error, r.ErrorAt, now)
-	}
-	p.table(t)
-}
-
 func (p *printer) receiver(s *ReceiverStatus, now time.Time) {
 	p.line(cell{fmt.Sprintf("listening on %s, holding %s of %s", strings.Join(s.Listen, ", "),
 		humanBytes(s.Memory), humanBytes(s.Limit)), dim})
@@ -208,9 +185,9 @@ func oneLine(s string) string { return plain(strings.ReplaceAll(strings.TrimSpac
 func state(s string) cell {
 	word, _, _ := strings.Cut(s, " ")
 	switch word {
-	case "connected", "serving", "ok":
+	case "connected", "serving", "ok", "active", "ready":
 		return cell{plain(s), green}
-	case "connecting", "waiting", "idle", "gone", "closed", "starting", "stopped":
+	case "connecting", "waiting", "idle", "gone", "closed", "starting", "stopped", "standby", "returning", "leaving", "removed":
 		return cell{plain(s), yellow}
 	}
 	return cell{plain(s), red}

@@ -64,14 +64,15 @@ type Certificate struct {
 
 // SenderStatus is what a sender knows of itself.
 type SenderStatus struct {
-	ID     string        `json:"id"`
-	Mounts []MountStatus `json:"mounts"`
-	Spools int           `json:"spools"` // files of captured bytes, of all mounts together
-	Disk   uint64        `json:"disk"`   // bytes that they take, delivered ones that stay readable included
-	Unseen uint64        `json:"unseen"` // bytes in them that the follower has not registered yet
-	Flows  []Flow        `json:"flows"`
-	Queue  QueueStatus   `json:"queue"`
-	Peers  []PeerStatus  `json:"peers"`
+	ID      string         `json:"id"`
+	Mounts  []MountStatus  `json:"mounts"`
+	Spools  int            `json:"spools"` // files of captured bytes, of all mounts together
+	Disk    uint64         `json:"disk"`   // bytes that they take, delivered ones that stay readable included
+	Unseen  uint64         `json:"unseen"` // bytes in them that the follower has not registered yet
+	Flows   []Flow         `json:"flows"`
+	Queue   QueueStatus    `json:"queue"`
+	Targets []TargetStatus `json:"targets"`
+	Peers   []PeerStatus   `json:"peers"` // the receivers of all targets
 	// Outputs are those of this machine.
 	Outputs []OutputStatus `json:"outputs,omitempty"`
 }
@@ -140,10 +141,27 @@ type QueueReport struct {
 	Flows   []Flow      `json:"flows"`
 }
 
-// PeerStatus is a sender's connection to one target.
+// TargetStatus is a target as a whole.
+type TargetStatus struct {
+	Name      string    `json:"name"`
+	Policy    string    `json:"policy,omitempty"`   // "": it has one receiver
+	Oldest    time.Time `json:"oldest,omitzero"`    // when the oldest data that waits for it was captured
+	LastAck   time.Time `json:"last_ack,omitzero"`  // of any of its receivers
+	HandOvers uint64    `json:"hand_overs"`         // times that others stood in for a member
+	Uncertain Count     `json:"uncertain"`          // may be at more than one receiver, as it was under way at a hand-over
+	DNS       string    `json:"dns,omitempty"`      // what the DNS could not tell; its last answer holds
+	DNSSince  time.Time `json:"dns_since,omitzero"` // since when
+}
+
+// PeerStatus is a sender's connection to one receiver.
 type PeerStatus struct {
 	Target     string        `json:"target"`
-	Address    string        `json:"address"`
+	Member     string        `json:"member,omitempty"`   // "": the target has one receiver
+	Address    string        `json:"address"`            // as it is configured, or as the DNS says
+	Receiver   string        `json:"receiver,omitempty"` // id of who answered last
+	Machine    string        `json:"machine,omitempty"`  // name of that one's machine
+	Role       string        `json:"role,omitempty"`     // of one of several that data can go to: active, ready, returning, leaving, away, given up, standby, removed, clash
+	Waiting    Count         `json:"waiting"`            // that is to go there, and is not acknowledged
 	TLS        bool          `json:"tls"`
 	Identity   string        `json:"identity,omitempty"` // of the receiver, by its certificate, when it was connected last
 	State      string        `json:"state"`              // connected, connecting, waiting
@@ -165,6 +183,25 @@ type PeerStatus struct {
 	Failures   uint64        `json:"failures"`        // connections and attempts that failed
 	Error      string        `json:"error,omitempty"` // the last one
 	ErrorAt    time.Time     `json:"error_at,omitzero"`
+}
+
+// Name is that of the target, and of its member where it has several.
+func (p *PeerStatus) Name() string {
+	if p.Member == "" {
+		return p.Target
+	}
+	return p.Target + "/" + p.Member
+}
+
+// Connected reports whether data can go there now.
+func (p *PeerStatus) Connected() bool { return p.State == "connected" || p.State == "draining" }
+
+// Word says in a word or two how it is.
+func (p *PeerStatus) Word() string {
+	if p.Role != "" {
+		return p.Role
+	}
+	return p.State
 }
 
 // ReceiverStatus is what a receiver knows of itself.

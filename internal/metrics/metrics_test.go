@@ -38,8 +38,9 @@ func statuses() map[Role]control.Status {
 		Mounts: []control.MountStatus{{Name: "log", Path: "/secret/path", State: control.Serving, Requests: 5, Opens: []control.OpenCount{
 			{Mode: "write", Reason: "rule: capture write", Count: 1}, {Mode: "write", Reason: "no spool: too many", Count: 2}, {Mode: "write", Reason: "no spool: other", Count: 3}}},
 			{Name: "log", Path: "/secret/path", State: control.Serving, Requests: 6}}, // its predecessor was unmounted lazily
-		Queue: control.QueueStatus{Bytes: 10, MaxSize: 100, State: "ok", Oldest: now.Add(-90 * time.Second)},
-		Peers: []control.PeerStatus{{Target: "main", State: "connected", Turned: now.Add(-time.Minute), RTT: 20 * time.Millisecond, Oldest: now.Add(-90 * time.Second), LastAck: now.Add(-time.Second)}},
+		Queue:   control.QueueStatus{Bytes: 10, MaxSize: 100, State: "ok", Oldest: now.Add(-90 * time.Second)},
+		Targets: []control.TargetStatus{{Name: "main", HandOvers: 3, Uncertain: control.Count{Bytes: 17}}},
+		Peers:   []control.PeerStatus{{Target: "main", Member: "a", State: "connected", Turned: now.Add(-time.Minute), RTT: 20 * time.Millisecond, Oldest: now.Add(-90 * time.Second), LastAck: now.Add(-time.Second)}},
 		Outputs: []control.OutputStatus{{Name: "copies", Type: "file", Base: "/secret/base", Oldest: now.Add(-30 * time.Second)},
 			{Name: "alarm", Type: "plugin", Base: "/secret/program", Uncertain: 7, Oldest: now.Add(-40 * time.Second), Plugin: &control.PluginStatus{PID: 4711, Starts: 3, Restarts: 2, Lag: 1500 * time.Millisecond, StderrLines: 4}}},
 	}}
@@ -69,8 +70,8 @@ func TestValues(t *testing.T) {
 			`ftfuse_dropped_bytes_total{reason="queue_full",rule="default",target="main"} 20`,
 			`ftfuse_dropped_records_total{reason="expired",rule="default",target="main"} 0`,
 			`ftfuse_queue_oldest_seconds 90`,
-			`ftfuse_target_round_trip_seconds{target="main"} 0.02`,
-			`ftfuse_target_state_seconds{target="main"} 60`,
+			`ftfuse_target_round_trip_seconds{member="a",target="main"} 0.02`,
+			`ftfuse_target_state_seconds{member="a",target="main"} 60`, `ftfuse_target_hand_overs_total{target="main"} 3`, `ftfuse_target_uncertain_bytes_total{target="main"} 17`,
 			`ftfuse_mount_opens_total{mode="write",mount="log",reason="no spool"} 5`,
 			`ftfuse_mount_opens_total{mode="write",mount="log",reason="rule: capture write"} 1`,
 			`ftfuse_mount_serving{mount="log"} 1`, `ftfuse_mount_requests_total{mount="log"} 11`,

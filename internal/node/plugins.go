@@ -182,7 +182,7 @@ func (s *sender) recordsOf(c config.Output) func(context.Context, []byte) error 
 	return func(_ context.Context, lines []byte) error {
 		n := uint32(len(lines))
 		chunk := record.Chunk{Source: s.source, File: file, Writer: writer, Handle: handle, Offset: offset, Time: time.Now().UnixNano(),
-			Records: uint32(bytes.Count(lines, []byte{'\n'})), CRC: record.CRC(lines), Len: n, Data: lines, Targets: c.Plugin.StdoutTargets}
+			Records: uint32(bytes.Count(lines, []byte{'\n'})), CRC: record.CRC(lines), Len: n, Data: lines, Targets: spread(c.Plugin.StdoutTargets, s.ruling.Load().cursors)}
 		if n > 0 && lines[n-1] != '\n' {
 			chunk.Records++
 		}

@@ -105,9 +105,10 @@ func newCursors(q *queue.Queue) (forget func() error) {
 
 // change is what a reload does to destinations.
 type change struct {
-	gone  []string // names
-	fresh []named  // in the place of one of the same name, or new
-	again map[string]bool
+	gone   []string // names
+	fresh  []named  // in the place of one of the same name, or new
+	again  map[string]bool
+	turned []turned
 }
 
 type named struct {
@@ -115,12 +116,20 @@ type named struct {
 	destination
 }
 
+// turned is a target that goes on with other members.
+type turned struct {
+	pool   *pool
+	outlet outlet
+}
+
 // prepare makes the destinations that are new or differ, and their cursors, before anything is changed.
 func (s *sender) prepare(old, cfg *config.Sender) (*change, error) {
 	c := &change{again: map[string]bool{}}
 	was := map[string]any{}
 	for _, t := range old.Targets {
-		was[t.Name] = t
+		for _, o := range outlets(t) {
+			was[o.cursor] = o
+		}
 	}
 	for _, o := range old.Outputs {
 		was[o.Name] = o
@@ -128,7 +137,7 @@ func (s *sender) prepare(old, cfg *config.Sender) (*change, error) {
 	add := func(kind, name string, v any, make func() (destination, error)) error {
 		before, known := was[name]
 		delete(was, name)
-		if known && reflect.DeepEqual(before, v) && !restartsAlways(v) {
+		if known && (reflect.DeepEqual(before, v) && !restartsAlways(v) || c.turns(s.destinations.get(name), before, v)) {
 			return nil
 		}
 		d, err := make()
@@ -139,9 +148,12 @@ func (s *sender) prepare(old, cfg *config.Sender) (*change, error) {
 		c.again[name] = known
 		return nil
 	}
+	deliver := s.delivery()
 	for _, t := range cfg.Targets {
-		if err := add("target", t.Name, t, func() (destination, error) { return s.newPeer(t) }); err != nil {
-			return nil, err
+		for _, o := range outlets(t) {
+			if err := add("target", o.cursor, o, func() (destination, error) { return deliver.open(o) }); err != nil {
+				return nil, err
+			}
 		}
 	}
 	for _, o := range cfg.Outputs {
@@ -153,7 +165,19 @@ func (s *sender) prepare(old, cfg *config.Sender) (*change, error) {
 		c.gone = append(c.gone, name)
 	}
 	slices.Sort(c.gone)
-	return c, nil
+	return c, s.beginEpoch(cfg)
+}
+
+// turns notes that a destination can go on with other members, if that is so.
+func (c *change) turns(d destination, before, now any) bool {
+	p, ok := d.(*pool)
+	was, isOutlet := before.(outlet)
+	is, _ := now.(outlet)
+	if !ok || !isOutlet || was.shared != is.shared || !reflect.DeepEqual(was.target, is.target) {
+		return false
+	}
+	c.turned = append(c.turned, turned{p, is})
+	return true
 }
 
 // restartsAlways says whether a destination begins anew at each reload: a plug-in's program may have changed.
@@ -170,6 +194,9 @@ func (c *change) names() (list []string) {
 		}
 		list = append(list, fmt.Sprintf("%s %s %s", f.kind, f.name, what))
 	}
+	for _, t := range c.turned {
+		list = append(list, "target "+t.outlet.cursor+" has other members")
+	}
 	for _, name := range c.gone {
 		list = append(list, fmt.Sprintf("%s ended; what waits for it stays queued until `ftfuse queue purge cursor:%s`", name, name))
 	}
@@ -181,6 +208,9 @@ func (c *change) apply(all *destinations) error {
 	old := slices.Clone(c.gone)
 	for _, f := range c.fresh {
 		old = append(old, f.name)
+	}
+	for _, t := range c.turned {
+		t.pool.set(t.outlet)
 	}
 	err := all.stop(old...)
 	for _, f := range c.fresh {

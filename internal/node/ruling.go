@@ -17,13 +17,15 @@ type ruling struct {
 	byName  map[string]*refine.Rule
 	table   *refine.Table
 	expire  map[string]time.Duration
-	keep    map[string]bool  // rules whose data makes no room for others
-	bound   map[string]int64 // of outputs: bytes queued at most
+	keep    map[string]bool     // rules whose data makes no room for others
+	bound   map[string]int64    // of cursors: bytes queued at most
+	cursors map[string][]string // of targets that have others than one of their own name
 }
 
 // newRuling compiles the rules. What limits have counted goes on from the ruling before, if there is one.
 func newRuling(cfg *config.Sender, before *ruling) (*ruling, error) {
-	r := &ruling{cfg: cfg, byName: map[string]*refine.Rule{}, expire: map[string]time.Duration{}, keep: map[string]bool{}, bound: map[string]int64{}}
+	r := &ruling{cfg: cfg, byName: map[string]*refine.Rule{}, expire: map[string]time.Duration{}, keep: map[string]bool{}, bound: map[string]int64{},
+		cursors: cursors(cfg.Targets)}
 	o := cfg.RuleOptions()
 	var err error
 	if r.matcher, err = rules.New(o); err != nil {
@@ -38,6 +40,11 @@ func newRuling(cfg *config.Sender, before *ruling) (*ruling, error) {
 		r.expire[c.Name], r.keep[c.Name] = c.Expire, c.WhenFull != record.DropOldest
 		if before != nil && before.byName[c.Name] != nil {
 			inherit(r.byName[c.Name].Limits, before.byName[c.Name].Limits)
+		}
+	}
+	for _, t := range cfg.Targets {
+		for _, o := range outlets(t) {
+			r.bound[o.cursor] = int64(t.Backlog)
 		}
 	}
 	for _, out := range cfg.Outputs {

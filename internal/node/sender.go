@@ -49,6 +49,7 @@ type sender struct {
 	destinations *destinations
 	tunnels      tunnels
 	reloading    sync.Mutex // one reload at a time
+	epochBegun   bool       // by this process; guarded by reloading once it runs
 
 	pulses pulse.Group
 
@@ -177,10 +178,13 @@ func (s *sender) openCustody() error {
 		s.log.Error("queue was damaged", notice.QueueDamaged, "lost_positions", past.Lost, "moved_to", past.Quarantined)
 	}
 	s.log.Info("queue opened", "clean", past.Clean, "epoch", past.Epoch, "took", past.Took)
-	for _, name := range destinationNames(cfg) { // before anything is appended, so that each gets all that is for it
+	for _, name := range cursorNames(cfg) { // before anything is appended, so that each gets all that is for it
 		if _, err := q.Cursor(name); err != nil {
 			return err
 		}
+	}
+	if err := s.beginEpoch(cfg); err != nil {
+		return err
 	}
 	var running []uint64
 	for _, st := range s.adopting {
@@ -278,7 +282,7 @@ func (s *sender) close() error {
 type queueSink struct{ s *sender }
 
 func (q queueSink) Put(ctx context.Context, chunks []record.Chunk) error {
-	return q.s.queue.Put(ctx, chunks)
+	return q.s.queue.Put(ctx, q.s.ruling.Load().forCursors(chunks))
 }
 
 func (s *sender) dropOldest(n int64) (int64, error) { return s.queue.DropOldest(n, record.QueueFull) }

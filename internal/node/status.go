@@ -38,9 +38,7 @@ func (s *sender) status() control.Status {
 	cfg := s.ruling.Load().cfg
 	st.Certificates = s.certificates()
 	for _, t := range cfg.Targets {
-		if p, ok := s.destinations.get(t.Name).(*peer); ok {
-			st.Sender.Peers = append(st.Sender.Peers, s.peerStatus(p, q, now))
-		}
+		s.targetStatus(st.Sender, t, q, now)
 	}
 	for _, o := range cfg.Outputs {
 		st.Sender.Outputs = append(st.Sender.Outputs, s.outputStatus(o, q))
@@ -71,28 +69,6 @@ func (s *sender) queueStatus(q queue.Stats) control.QueueStatus {
 		qs.State = "full"
 	}
 	return qs
-}
-
-func (s *sender) peerStatus(p *peer, q queue.Stats, now time.Time) control.PeerStatus {
-	u := p.up.Status()
-	ps := control.PeerStatus{Target: p.target.Name, Address: p.target.Address, State: u.State.String(), Since: u.Since, Turned: u.Turned, LastAck: u.LastAck, RTT: u.RTT,
-		Window: uint64(p.target.Window), InFlight: uint64(max(u.Bytes, 0)), Sent: control.Count{Bytes: u.SentBytes, Records: u.SentRecords}, Acked: control.Count{Bytes: u.AckedBytes, Records: u.AckedRecords},
-		ByteRate: s.rates.of(p.target.Name, u.AckedBytes, now), RecordRate: s.rates.of(p.target.Name+" records", u.AckedRecords, now),
-		Wire: u.WireBytes, Failures: u.Failures,
-		Reconnects: max(u.Connects, 1) - 1, Error: u.LastError, ErrorAt: u.LastErrorAt}
-	ps.Oldest = oldest(q, p.target.Name)
-	if v := s.tunnels.of(p.target); v.creds != nil {
-		ps.TLS = true
-		if who := v.peer.Load(); who != nil {
-			ps.Identity = *who
-		}
-	}
-	for _, c := range q.Cursors {
-		if c.Name == p.target.Name && c.Branch != nil {
-			ps.Old, ps.Fresh = count(c.Branch.Old), count(c.Branch.Fresh)
-		}
-	}
-	return ps
 }
 
 // flows turns the queue's rows into what status shows.

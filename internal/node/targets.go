@@ -10,24 +10,12 @@ import (
 
 // peer is a receiver that takes data from the queue.
 type peer struct {
-	target config.Target
-	up     *uplink.Uplink
+	outlet   outlet
+	up       *uplink.Uplink
+	identity *identity
 }
 
 func (p *peer) run(ctx context.Context) error { return p.up.Run(ctx) }
-
-// newPeer makes the connection to a target, which takes what waits at its cursor.
-func (s *sender) newPeer(t config.Target) (destination, error) {
-	cur, err := s.queue.Cursor(t.Name)
-	if err != nil {
-		return nil, err
-	}
-	up, err := uplink.New(uplinkOptions(t, s, cur, s.instance))
-	if err != nil {
-		return nil, fmt.Errorf("target %s: %w", t.Name, err)
-	}
-	return &peer{t, up}, nil
-}
 
 // newLocal makes an output of this machine, which takes what waits at its cursor.
 func (s *sender) newLocal(c config.Output) (destination, error) {
@@ -45,11 +33,13 @@ func (s *sender) newLocal(c config.Output) (destination, error) {
 func (s *sender) openDestinations(cfg *config.Sender) (map[string]destination, error) {
 	all := map[string]destination{}
 	for _, t := range cfg.Targets {
-		d, err := s.newPeer(t)
-		if err != nil {
-			return nil, err
+		for _, o := range outlets(t) {
+			d, err := s.delivery().open(o)
+			if err != nil {
+				return nil, fmt.Errorf("target %s: %w", t.Name, err)
+			}
+			all[o.cursor] = d
 		}
-		all[t.Name] = d
 	}
 	for _, o := range cfg.Outputs {
 		d, err := s.newLocal(o)

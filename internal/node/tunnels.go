@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"sync"
-	"sync/atomic"
 
 	"ftfuse/internal/config"
 	"ftfuse/internal/control"
@@ -15,8 +14,7 @@ import (
 // tunnel is how a target is reached: by TLS, or as it is.
 type tunnel struct {
 	files config.TLS
-	creds *secure.Credentials    // nil: without TLS
-	peer  atomic.Pointer[string] // who has answered last, by the certificate
+	creds *secure.Credentials // nil: without TLS
 }
 
 func newTunnel(files config.TLS) *tunnel {
@@ -66,7 +64,6 @@ func (s *tunnels) dial(ctx context.Context, t config.Target, network, address, h
 	if err != nil {
 		return nil, err
 	}
-	v.peer.Store(&c.Peer.Name)
 	return c, nil
 }
 

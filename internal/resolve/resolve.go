@@ -48,11 +48,14 @@ type Options struct {
 
 // Watch keeps the list of receivers. The last answer for a name holds until there is another one that names somebody.
 type Watch struct {
-	o    Options
-	asks chan struct{} // one token
+	o     Options
+	asks  chan struct{} // one token
+	fresh chan struct{} // one token: the members are others
+	first chan struct{} // closed after the first round
 
 	mu      sync.Mutex // guards the rest
-	answers map[string][]Receiver
+	members []Listed
+	answers map[string][]Receiver // by address as it is listed
 	list    []Receiver
 	failing error // of the last round
 	since   time.Time
@@ -72,10 +75,25 @@ func New(o Options) *Watch {
 	if o.Changed == nil {
 		o.Changed = func([]Receiver) {}
 	}
-	w := &Watch{o: o, asks: make(chan struct{}, 1), answers: map[string][]Receiver{}}
+	w := &Watch{o: o, asks: make(chan struct{}, 1), fresh: make(chan struct{}, 1), first: make(chan struct{}), members: o.Members,
+		answers: map[string][]Receiver{}}
 	w.list = w.merge()
 	return w
 }
+
+// Set replaces the members. Run asks for their names at once.
+func (w *Watch) Set(members []Listed) {
+	w.mu.Lock()
+	w.members = members
+	w.mu.Unlock()
+	select {
+	case w.fresh <- struct{}{}:
+	default:
+	}
+}
+
+// First is closed when Run has asked for every name once, whatever came of it.
+func (w *Watch) First() <-chan struct{} { return w.first }
 
 func named(address string) bool {
 	return strings.HasPrefix(address, "dns:") || strings.HasPrefix(address, "srv:")
@@ -109,8 +127,11 @@ func (w *Watch) Ask() {
 
 // Run asks at once and then again and again until ctx ends, which is not an error. Changed is called by its goroutine alone.
 func (w *Watch) Run(ctx context.Context) error {
-	for {
+	for first := true; ; first = false {
 		w.round(ctx)
+		if first {
+			close(w.first)
+		}
 		asked := time.Now()
 		if !w.rest(ctx, w.o.Every*9/10+rand.N(w.o.Every/5+1), asked.Add(w.o.AtLeast)) {
 			return nil
@@ -127,6 +148,8 @@ func (w *Watch) rest(ctx context.Context, d time.Duration, earliest time.Time) b
 		return false
 	case <-t.C:
 		return true
+	case <-w.fresh:
+		return true
 	case <-w.asks:
 	}
 	early := time.NewTimer(time.Until(earliest))
@@ -134,15 +157,20 @@ func (w *Watch) rest(ctx context.Context, d time.Duration, earliest time.Time) b
 	select {
 	case <-ctx.Done():
 		return false
+	case <-w.fresh:
+		return true
 	case <-early.C:
 		return true
 	}
 }
 
-// round asks for every name once.
+// round asks for every name once, and puts together what is known then.
 func (w *Watch) round(ctx context.Context) {
-	var failed error
-	for _, m := range w.o.Members {
+	w.mu.Lock()
+	members := w.members
+	w.mu.Unlock()
+	answers, failed := map[string][]Receiver{}, error(nil)
+	for _, m := range members {
 		if !named(m.Address) {
 			continue
 		}
@@ -159,12 +187,16 @@ func (w *Watch) round(ctx context.Context) {
 			failed = errors.Join(failed, fmt.Errorf("resolve %s: %w", m.Address, err))
 			continue
 		}
-		w.mu.Lock()
-		w.answers[m.Name] = list
-		w.mu.Unlock()
+		answers[m.Address] = list
 	}
 	w.note(failed)
 	w.mu.Lock()
+	for address, list := range w.answers { // who is not listed any more needs none
+		if answers[address] == nil && slices.ContainsFunc(w.members, func(m Listed) bool { return m.Address == address }) {
+			answers[address] = list
+		}
+	}
+	w.answers = answers
 	before := w.list
 	w.list = w.merge()
 	now := slices.Clone(w.list)
@@ -193,8 +225,8 @@ func (w *Watch) note(err error) {
 // merge puts what is known together. Who has an address first keeps it. Called with mu held, or before others know w.
 func (w *Watch) merge() []Receiver {
 	list, seen := []Receiver{}, map[string]bool{}
-	for _, m := range w.o.Members {
-		found := w.answers[m.Name]
+	for _, m := range w.members {
+		found := w.answers[m.Address]
 		if !named(m.Address) {
 			found = []Receiver{single(m)}
 		}

@@ -171,6 +171,24 @@ func TestAskedForAtFailures(t *testing.T) {
 	}
 }
 
+func TestMembersAreReplaced(t *testing.T) {
+	dns := start(t)
+	dns.Set("a.test", "10.0.0.1")
+	dns.Set("b.test", "10.0.0.2")
+	near := Listed{"near", "10.0.0.9:7", 1}
+	w, lists := watch(t, Options{Resolver: dns.Resolver(), Every: time.Hour, AtLeast: time.Hour, Members: []Listed{near, {"a", "dns:a.test:7", 1}}})
+	next(t, lists)
+	<-w.First()
+	w.Set([]Listed{{"b", "dns:b.test:7", 1}, near})
+	if got, want := next(t, lists), "10.0.0.2:7*1@b.test near=10.0.0.9:7*1@10.0.0.9"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	w.Set([]Listed{near})
+	if got, want := next(t, lists), "near=10.0.0.9:7*1@10.0.0.9"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
 func TestSoManyReceiversAtMost(t *testing.T) {
 	dns := start(t)
 	var many []string

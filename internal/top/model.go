@@ -136,8 +136,8 @@ func compareSender(r *rates, a, b *control.SenderStatus, took float64, grown fun
 	}
 	r.peers = map[string]rate{}
 	for _, p := range b.Peers {
-		if i := slices.IndexFunc(a.Peers, func(o control.PeerStatus) bool { return o.Target == p.Target }); i >= 0 {
-			r.peers[p.Target] = grown(p.Acked, a.Peers[i].Acked)
+		if i := slices.IndexFunc(a.Peers, func(o control.PeerStatus) bool { return o.Name() == p.Name() }); i >= 0 {
+			r.peers[p.Name()] = grown(p.Acked, a.Peers[i].Acked)
 		}
 	}
 	r.outputs = grownOutputs(a.Outputs, b.Outputs, grown)

@@ -120,10 +120,10 @@ func (m *Model) targets(peers []control.PeerStatus) *table {
 			lag.Look = Dim
 		}
 		where := Span{control.Plain(p.Address), Dim}
-		if p.State != "connected" && p.Error != "" {
+		if !p.Connected() && p.Error != "" {
 			where = Span{control.Plain(p.Error), Warn}
 		}
-		t.rows = append(t.rows, []Span{{control.Plain(p.Target), Plain}, m.state(p.State), {control.Since(now, p.Since), Plain}, lag, rtt, m.speed(m.rates.peers[p.Target]), where})
+		t.rows = append(t.rows, []Span{{control.Plain(p.Name()), Plain}, m.state(p.Word()), {control.Since(now, p.Since), Plain}, lag, rtt, m.speed(m.rates.peers[p.Name()]), where})
 	}
 	return t
 }

@@ -157,13 +157,13 @@ func (m *Model) census() string {
 	s := m.status.Sender
 	connected := 0
 	for _, p := range s.Peers {
-		if p.State == "connected" {
+		if p.Connected() {
 			connected++
 		}
 	}
 	text := plural(len(s.Mounts), "mount") + " served"
 	if len(s.Peers) > 0 || len(s.Outputs) == 0 {
-		text += fmt.Sprintf(", %d of %s connected", connected, plural(len(s.Peers), "target"))
+		text += fmt.Sprintf(", %d of %s connected", connected, plural(len(s.Peers), "receiver"))
 	}
 	if len(s.Outputs) > 0 {
 		text += ", " + plural(len(s.Outputs), "output")

@@ -234,7 +234,7 @@ func (s *session) begin(w wire.Welcome, acked, fresh record.Durable, own record.
 	now := time.Now().UnixNano()
 	s.wrote.Store(now)
 	s.u.status.latest.Store(now)
-	s.u.status.connected(s.nc.RemoteAddr().String(), s.track)
+	s.u.status.connected(s.nc.RemoteAddr().String(), Receiver{w.Receiver, string(w.Name)}, s.track)
 	s.u.o.Logger.Info("uplink: connected", "address", s.nc.RemoteAddr().String(), "acked", acked.Seq)
 	return nil
 }

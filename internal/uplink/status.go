@@ -4,6 +4,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"ftfuse/internal/record"
 )
 
 // State is what an uplink is doing.
@@ -29,6 +31,7 @@ type Status struct {
 	Since     time.Time // of the state
 	Turned    time.Time // when it became connected last, or ceased to be; zero before Run
 	Address   string    // of the receiver, while connected
+	Receiver  Receiver  // that answered last
 	RTT       time.Duration
 	LastFrame time.Time // from the receiver
 	LastAck   time.Time // of something; zero if there was none
@@ -49,6 +52,12 @@ type Status struct {
 	LastErrorAt time.Time
 }
 
+// Receiver is who answers.
+type Receiver struct {
+	ID   record.SenderID // zero: nobody yet, or an older version
+	Name string          // of its machine
+}
+
 // status is written by the goroutines of Run and read by anybody.
 type status struct {
 	sentBatches, sentChunks, sentBytes, wireBytes atomic.Uint64
@@ -64,6 +73,7 @@ type status struct {
 	turned  time.Time
 	lastAck time.Time
 	address string
+	who     Receiver
 	track   *tracker // of the present connection, or nil
 	last    string
 	lastAt  time.Time
@@ -84,12 +94,12 @@ func (s *status) set(state State) {
 	}
 }
 
-func (s *status) connected(address string, t *tracker) {
+func (s *status) connected(address string, who Receiver, t *tracker) {
 	s.connects.Add(1)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
-	s.state, s.since, s.turned, s.address, s.track = Connected, now, now, address, t
+	s.state, s.since, s.turned, s.address, s.who, s.track = Connected, now, now, address, who, t
 }
 
 // well is called when something was acknowledged.
@@ -126,6 +136,7 @@ func (u *Uplink) Status() Status {
 	}
 	s.mu.Lock()
 	st.State, st.Since, st.Turned, st.LastAck, st.Address, st.LastError, st.LastErrorAt = s.state, s.since, s.turned, s.lastAck, s.address, s.last, s.lastAt
+	st.Receiver = s.who
 	track := s.track
 	s.mu.Unlock()
 	if track != nil {

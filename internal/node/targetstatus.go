@@ -1,0 +1,103 @@
+package node
+
+import (
+	"time"
+
+	"ftfuse/internal/config"
+	"ftfuse/internal/control"
+	"ftfuse/internal/queue"
+	"ftfuse/internal/record"
+	"ftfuse/internal/share"
+	"ftfuse/internal/uplink"
+)
+
+// targetStatus adds how a target and its receivers do.
+func (s *sender) targetStatus(st *control.SenderStatus, t config.Target, q queue.Stats, now time.Time) {
+	g := control.TargetStatus{Name: t.Name}
+	if t.Address == "" || t.Several() {
+		g.Policy = t.Policy
+	}
+	from := len(st.Peers)
+	for _, o := range outlets(t) {
+		waits := oldest(q, o.cursor)
+		if g.Oldest.IsZero() || !waits.IsZero() && waits.Before(g.Oldest) {
+			g.Oldest = waits
+		}
+		switch d := s.destinations.get(o.cursor).(type) {
+		case *peer:
+			p := peerStatus(d.up.Status(), &o.target)
+			p.Identity = d.identity.String()
+			p.Member, p.Address, p.Oldest, p.Waiting = o.member(), o.members[0].Address, waits, queued(q, o.cursor)
+			p.Old, p.Fresh = parts(q, o.cursor)
+			st.Peers = append(st.Peers, p)
+		case *pool:
+			st.Peers = append(st.Peers, d.status(&g)...)
+		}
+	}
+	for i := range st.Peers[from:] {
+		p := &st.Peers[from+i]
+		p.ByteRate, p.RecordRate = s.rates.of(p.Name(), p.Acked.Bytes, now), s.rates.of(p.Name()+" records", p.Acked.Records, now)
+		if p.LastAck.After(g.LastAck) {
+			g.LastAck = p.LastAck
+		}
+	}
+	st.Targets = append(st.Targets, g)
+}
+
+// status tells how the members do; g gets what is of all of them.
+func (p *pool) status(g *control.TargetStatus) (list []control.PeerStatus) {
+	st := p.share.Status()
+	g.HandOvers, g.Uncertain = st.HandOvers, amount(st.Uncertain)
+	g.DNS, g.DNSSince = p.watch.Failing()
+	for _, m := range st.Members {
+		u, identity := p.statusOf(m.Member)
+		ps := peerStatus(u, &p.outlet.target)
+		ps.Identity = identity
+		ps.Member, ps.Address, ps.Role, ps.Waiting, ps.Oldest, ps.Acked = m.Name, m.Address, m.State, amount(m.Waiting), m.Oldest, amount(m.Acked)
+		if ps.Since = m.Since; m.Receiver != (record.SenderID{}) {
+			ps.Receiver = m.Receiver.String()
+		}
+		if m.Failure != "" {
+			ps.Error, ps.ErrorAt = m.Failure, m.FailedAt
+		}
+		list = append(list, ps)
+	}
+	return list
+}
+
+// peerStatus is what a connection knows of itself.
+func peerStatus(u uplink.Status, t *config.Target) control.PeerStatus {
+	ps := control.PeerStatus{Target: t.Name, State: u.State.String(), Since: u.Since, Turned: u.Turned, LastAck: u.LastAck, RTT: u.RTT,
+		Window: uint64(t.Window), InFlight: uint64(max(u.Bytes, 0)), Sent: control.Count{Bytes: u.SentBytes, Records: u.SentRecords},
+		Acked: control.Count{Bytes: u.AckedBytes, Records: u.AckedRecords}, Wire: u.WireBytes, Failures: u.Failures,
+		Reconnects: max(u.Connects, 1) - 1, Error: u.LastError, ErrorAt: u.LastErrorAt, Machine: u.Receiver.Name, TLS: t.TLS.Files().On()}
+	if u.Receiver.ID != (record.SenderID{}) {
+		ps.Receiver = u.Receiver.ID.String()
+	}
+	return ps
+}
+
+func amount(a share.Amount) control.Count { return control.Count{Bytes: a.Bytes, Records: a.Records} }
+
+// queued is what waits at a cursor, under way or not.
+func queued(q queue.Stats, cursor string) (n control.Count) {
+	for _, c := range q.Cursors {
+		if c.Name != cursor {
+			continue
+		}
+		for _, r := range c.Rules {
+			n = n.Plus(count(r.Queued))
+		}
+	}
+	return n
+}
+
+// parts is what waits at a cursor that is split: what goes on where it was, and what goes past it.
+func parts(q queue.Stats, cursor string) (old, fresh control.Count) {
+	for _, c := range q.Cursors {
+		if c.Name == cursor && c.Branch != nil {
+			return count(c.Branch.Old), count(c.Branch.Fresh)
+		}
+	}
+	return old, fresh
+}
