@@ -13,12 +13,12 @@ type buffer struct {
 	pool *sync.Pool
 }
 
-// The classes: batches of senders with little to say; the usual megabyte with its head. Larger ones are rare and made
+// The classes: batches of senders with little to say, some lines or some hundred; the usual megabyte with its head. Larger ones are rare and made
 // each time.
 var classes = [...]struct {
 	size int
 	pool sync.Pool
-}{{size: 16 << 10}, {size: 64 << 10}, {size: 192 << 10}, {size: 512 << 10}, {size: 1<<20 + 128<<10}}
+}{{size: 2 << 10}, {size: 16 << 10}, {size: 64 << 10}, {size: 192 << 10}, {size: 512 << 10}, {size: 1<<20 + 128<<10}}
 
 // bufferSize is the room that newBuffer takes for n bytes.
 func bufferSize(n int) int {

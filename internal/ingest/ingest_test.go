@@ -290,11 +290,13 @@ func TestMemoryIsBounded(t *testing.T) {
 			for i := range uint64(batches) {
 				for used := i - done; used > 0 && (used+1)*(size+1000) > credit; used = i - done {
 					stopped.Add(1)
+					p.wait()
 					a := p.receive().(wire.Ack)
 					done, credit = a.Through, a.Credit
 				}
 				p.batch(chunks(stream(n), i+1, i+1, size))
 			}
+			p.wait()
 			if done < batches {
 				p.acked(batches)
 			}
