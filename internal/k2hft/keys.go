@@ -48,7 +48,7 @@ const (
 	whyAddress  = "a target says its whole address, a receiver what it listens on"
 	whyRing     = "there is no ring that members join with their data"
 	whyRetry    = "nothing is dropped for a time-out: the sender keeps the data and connects anew"
-	whyTLS      = "not yet: certificates; until then use networks that you trust, or a tunnel"
+	whyTLS      = "named anew: PEM files of both sides, in tls of a target and of receiver.yaml; ftfuse certs makes them"
 	whyChmpx    = "there is no second daemon"
 	whyDebug    = "log.level sets how much is logged, and the journal has it"
 	whyGeneric  = "the generic receiver of k2hash transactions is no part of K2HFTFUSE"
