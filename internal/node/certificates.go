@@ -33,7 +33,10 @@ func sayExpiring(log *slog.Logger, list []control.Certificate, now time.Time) {
 		if left >= expirySoon {
 			continue
 		}
-		text := fmt.Sprintf("own certificate expires in %d days: then nobody takes it", int(left/(24*time.Hour)))
+		text := "own certificate expires within a day: then nobody takes it"
+		if days := int(left / (24 * time.Hour)); days > 0 {
+			text = fmt.Sprintf("own certificate expires within %d days: then nobody takes it", days+1)
+		}
 		if left <= 0 {
 			text = "own certificate has expired: nobody takes it"
 		}
