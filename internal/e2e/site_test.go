@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -31,6 +32,7 @@ type site struct {
 	recvX    string   // outputs of the receiver, if not the default
 	queueX   string   // lines below queue:
 	rulesX   string   // rules before the two that are always there
+	members  string   // of target main, with its policy; "": the one at addr
 	mainX    string   // more of target main
 	targetsX string   // targets besides main
 	host     string   // name of the sending machine
@@ -93,10 +95,10 @@ queue:
   min_free: 0
 %s
 targets:
-  - {name: main, address: "%s", backoff: {min: 10ms, max: 200ms}%s}
+  - {name: main, %s, backoff: {min: 10ms, max: 200ms}%s}
 %s
 %s
-`, s.host, s.dir, s.spool, s.dir, s.mnt, s.rulesX, rotated, s.queueX, s.addr, s.mainX, s.targetsX, s.senderX)
+`, s.host, s.dir, s.spool, s.dir, s.mnt, s.rulesX, rotated, s.queueX, cmp.Or(s.members, fmt.Sprintf("address: %q", s.addr)), s.mainX, s.targetsX, s.senderX)
 }
 
 func (s *site) receiverConfig() string {

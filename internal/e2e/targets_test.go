@@ -1,0 +1,258 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"ftfuse/internal/control"
+)
+
+// severalOf makes receivers, and has the sender's target main send to them by a policy.
+func (s *site) severalOf(n int, policy string) (list []*site) {
+	s.t.Helper()
+	for range n {
+		list = append(list, newSite(s.t))
+	}
+	s.members = membersOf(policy, list...)
+	return list
+}
+
+// membersOf is a target's keys for receivers that are called a, b, c and so on; the first one weighs as much as all others.
+func membersOf(policy string, list ...*site) string {
+	var members []string
+	for i, r := range list {
+		weight := 1
+		if i == 0 && strings.HasPrefix(policy, "balance") {
+			weight = len(list) - 1
+		}
+		members = append(members, fmt.Sprintf("{name: %c, address: %q, weight: %d}", 'a'+i, r.addr, weight))
+	}
+	return fmt.Sprintf("policy: %s, members: [%s]", policy, strings.Join(members, ", "))
+}
+
+// member returns how the sender sees a member of its target main.
+func (s *site) member(name string) (p control.PeerStatus) {
+	s.t.Helper()
+	if st := s.status("sender").Sender; st != nil {
+		for _, p := range st.Peers {
+			if p.Target == "main" && p.Member == name {
+				return p
+			}
+		}
+	}
+	return p
+}
+
+// group returns how the sender sees its target main as a whole.
+func (s *site) group() (g control.TargetStatus) {
+	s.t.Helper()
+	if st := s.status("sender").Sender; st != nil && len(st.Targets) > 0 {
+		return st.Targets[0]
+	}
+	return g
+}
+
+// between holds receivers that share what comes to the oracle: every line that was written is at one of them, at none of them
+// twice, in order there, and at two of them only as far as the sender says that it may be.
+func (s *site) between(l []*load, receivers ...*site) {
+	s.t.Helper()
+	doubled := uint64(0)
+	for _, w := range l {
+		at := map[string]int{}
+		for _, r := range receivers {
+			last := 0
+			for line := range strings.Lines(r.received(w.file)) {
+				var id string
+				var n int
+				if _, err := fmt.Sscan(line, &id, &n); err != nil || id != w.id || n <= last {
+					s.t.Fatalf("%s at %s: line %s after number %d", w.file, r.addr, brief(line), last)
+				}
+				last = n
+				at[line]++
+			}
+		}
+		wrote := w.lines(w.most())
+		for _, n := range w.ok {
+			switch k := at[wrote[n]]; {
+			case k == 0:
+				s.t.Fatalf("%s: line %d is at no receiver", w.file, n)
+			case k > 1:
+				doubled += uint64(k - 1)
+			}
+		}
+	}
+	if said := s.group().Uncertain.Records; doubled > said {
+		s.t.Errorf("%d lines are at two receivers, the sender says that %d may be", doubled, said)
+	}
+}
+
+// fewLoads are writers with a file each.
+func (s *site) fewLoads(n int) (l []*load) {
+	for i := range n {
+		l = append(l, s.load(fmt.Sprintf("w%d", i), fmt.Sprintf("w%d.log", i), "-pause", "1ms"))
+	}
+	return l
+}
+
+// The first receiver is killed; the second has everything from then on, until the first has been back for a while.
+func TestFailover(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	list := s.severalOf(2, "failover")
+	s.mainX = ", hand_over: 200ms, return_after: 500ms"
+	first, second := list[0], list[1]
+	first.startReceiver()
+	second.startReceiver()
+	s.startSender()
+	l := s.fewLoads(2)
+	s.until("the first has something", 20*time.Second, func() bool { return first.received("w0.log") != "" })
+	first.receiver.kill()
+	s.until("the second has something", 20*time.Second, func() bool { return second.received("w0.log") != "" })
+	if g := s.group(); g.HandOvers == 0 {
+		t.Errorf("handed over, and the status says %+v", g)
+	}
+	first.startReceiver()
+	s.until("the first is active again", 20*time.Second, func() bool { return s.member("a").Role == "active" })
+	was := len(first.received("w0.log"))
+	s.until("the first gets more", 20*time.Second, func() bool { return len(first.received("w0.log")) > was })
+	for _, w := range l {
+		w.end(t)
+	}
+	s.drained()
+	s.between(l, list...)
+	if p := s.member("b"); p.Role != "standby" || p.Receiver == "" {
+		t.Errorf("the second is %+v, want standby", p)
+	}
+}
+
+// Three receivers have shares; one is killed, and the others have its share from then on.
+func TestBalance(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	list := s.severalOf(3, "balance")
+	s.mainX = ", hand_over: 200ms, return_after: 500ms"
+	for _, r := range list {
+		r.startReceiver()
+	}
+	s.startSender()
+	for _, name := range []string{"a", "b", "c"} {
+		s.until("member "+name+" is connected", 20*time.Second, func() bool { p := s.member(name); return p.Connected() })
+	}
+	l := s.fewLoads(24)
+	for _, name := range []string{"a", "b", "c"} {
+		s.until("member "+name+" acknowledges", 20*time.Second, func() bool { return s.member(name).Acked.Records > 100 })
+	}
+	list[1].receiver.kill()
+	s.until("others stand in", 20*time.Second, func() bool { return s.group().HandOvers > 0 })
+	for _, w := range l {
+		w.end(t)
+	}
+	s.drained()
+	s.between(l, list...)
+	if a, c := s.member("a").Acked.Records, s.member("c").Acked.Records; a <= c {
+		t.Errorf("a, which weighs as much as the others together, has %d lines, c has %d", a, c)
+	}
+}
+
+// A receiver that is added by reload gets a share of the files; every other file stays where it is.
+func TestHash(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	list := s.severalOf(3, "hash, hash: path")
+	two := membersOf("hash, hash: path", list[:2]...)
+	three := s.members
+	s.members = two
+	for _, r := range list {
+		r.startReceiver()
+	}
+	s.startSender()
+	const files = 40
+	write := func(round int) {
+		for i := range files {
+			s.sh(fmt.Sprintf("echo round %d >> %s/f%d.log", round, s.mnt, i))
+		}
+		s.drained()
+	}
+	write(1)
+	if said := s.withMembers(three); !strings.Contains(said, "target main has other members") {
+		t.Errorf("the reload said %s", said)
+	}
+	s.until("the third is connected", 20*time.Second, func() bool { p := s.member("c"); return p.Connected() })
+	write(2)
+	moved := 0
+	for i := range files {
+		name, was := fmt.Sprintf("f%d.log", i), list[0]
+		if list[1].received(name) != "" {
+			was = list[1]
+		}
+		switch third := list[2].received(name); {
+		case third == "round 2\n" && was.received(name) == "round 1\n":
+			moved++
+		case third != "" || was.received(name) != "round 1\nround 2\n":
+			t.Errorf("%s: a has %q, b has %q, c has %q", name, list[0].received(name), list[1].received(name), third)
+		}
+	}
+	if moved == 0 || moved > files*2/3 {
+		t.Errorf("%d of %d files moved to the third receiver, want about a third of them", moved, files)
+	}
+	if u := s.group().Uncertain; u != (control.Count{}) {
+		t.Errorf("nothing was under way, and %+v may be at two receivers", u)
+	}
+}
+
+// withMembers reloads the sender with other members.
+func (s *site) withMembers(members string) string {
+	s.t.Helper()
+	s.members = members
+	return s.reloaded("sender")
+}
+
+// Each receiver of a broadcast has everything at its own pace; what waits for a dead one has a bound of its own.
+func TestBroadcast(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	list := s.severalOf(2, "broadcast")
+	s.mainX = ", backlog: 64KiB"
+	list[0].startReceiver()
+	s.startSender()
+	l := s.fewLoads(2)
+	s.until("more was dropped for the dead one than its bound", 60*time.Second, func() bool {
+		for _, f := range s.status("sender").Sender.Flows {
+			if f.Target == "main/b" && f.Dropped.Total().Bytes > 64<<10 {
+				return true
+			}
+		}
+		return false
+	})
+	for _, w := range l {
+		w.end(t)
+	}
+	for _, w := range l {
+		s.until("the living one has everything", 20*time.Second, func() bool { return strings.HasSuffix(list[0].received(w.file), lastLine(w)) })
+		w.check(t, list[0].received(w.file))
+	}
+	list[1].startReceiver()
+	s.drained()
+	for _, w := range l {
+		if got := list[1].received(w.file); !strings.HasSuffix(got, lastLine(w)) || strings.Contains(got, w.id+" 1 ") {
+			t.Errorf("%s at the late receiver: %s, want the last lines", w.file, brief(got))
+		}
+	}
+	for _, f := range s.status("sender").Sender.Flows {
+		if !f.Balanced() || f.Target == "main/a" && f.Delivered != f.Captured {
+			t.Errorf("flow %+v does not add up", f)
+		}
+	}
+	said := s.withMembers(membersOf("broadcast", list[0]))
+	if !strings.Contains(said, "main/b ended; what waits for it stays queued until `ftfuse queue purge cursor:main/b`") || strings.Contains(said, "main/a begun") {
+		t.Errorf("the reload said %s", said)
+	}
+	if err := os.WriteFile(filepath.Join(s.mnt, "more.log"), []byte("more\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	list[0].expect("more.log", "more\n")
+}
