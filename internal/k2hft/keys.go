@@ -54,7 +54,6 @@ const (
 	whyGeneric  = "the generic receiver of k2hash transactions is no part of K2HFTFUSE"
 	whyRelay    = "not yet: the next hop of a relay"
 	whyFuse     = "the mount unit, or ftfuse mount-unit --fstab, says the options of the mount"
-	whyRandom   = "not yet: one of several targets, with others to fall back on; a rule names one, or several that all get its data"
 	whyPeers    = "not yet: lists of who may connect; until then a firewall says it"
 	whyTruth    = "the value is neither yes nor no, and the original skips it"
 	whySameName = "a later one of the same name takes its place, as in the original"
@@ -115,7 +114,7 @@ var Keys = join(
 	rows(secSvr, None, "", whyThreads, "DTORTHREADCNT"),
 	rows(secSvr, None, "", whyDtor, "DTORCTP"),
 
-	rows(secDtor, Translated, "rules.targets", "", "K2HTPDTOR_BROADCAST"),
+	rows(secDtor, Translated, "targets.policy", "", "K2HTPDTOR_BROADCAST"),
 	rows(secDtor, Translated, "targets, read from that file", "", "K2HTPDTOR_CHMPXCONF"),
 	rows(secDtor, Translated, "rules without the receivers", "", "K2HTPDTOR_EXCEPT_KEY"),
 	rows(secDtor, Differs, "outputs", "the archive is a file of JSON lines, which programs can read; and replay by writing it into a mount", "K2HTPDTOR_FILE"),
@@ -123,7 +122,8 @@ var Keys = join(
 	rows(secDtorSvr, None, "", whyGeneric, "OUTPUTFILE PLUGIN K2HTYPE K2HFILE K2HFULLMAP K2HINIT K2HMASKBIT K2HCMASKBIT K2HMAXELE K2HPAGESIZE K2HDTORSVR_TRANS DTORTHREADCNT"),
 
 	rows(secGlobal, None, "", whyCluster, "GROUP FILEVERSION DATE MODE CHMPXIDTYPE CUSTOM_ID_SEED SELFCUK CUK"),
-	rows(secGlobal, None, "", whyRandom, "DELIVERMODE REPLICA"),
+	rows(secGlobal, Differs, "targets.policy", "balance for random; hash goes by the path of the file", "DELIVERMODE"),
+	rows(secGlobal, Differs, "targets.replicas", "how many others may stand in for a server that is down: no data is at two at once", "REPLICA"),
 	rows(secGlobal, None, "", whyRing, "DOMERGE AUTOMERGE MERGETIMEOUT"),
 	rows(secGlobal, None, "", whyQueues, "MAXCHMPX MAXMQSERVER MAXMQCLIENT MQPERATTACH MAXQPERSERVERMQ MAXQPERCLIENTMQ MAXMQPERCLIENT MAXHISTLOG SOCKTHREADCNT MQTHREADCNT MAXSOCKPOOL SOCKPOOLTIMEOUT MQACK K2HFULLMAP K2HMASKBIT K2HCMASKBIT K2HMAXELE"),
 	rows(secGlobal, None, "", whyRetry, "RWTIMEOUT RETRYCNT CONTIMEOUT MQRWTIMEOUT MQRETRYCNT"),
@@ -131,8 +131,8 @@ var Keys = join(
 	rows(secGlobal, None, "", whyControl, "CTLPORT SELFCTLPORT CTLENDPOINTS"),
 	rows(secGlobal, None, "", whyTLS, tlsKeys),
 
-	rows(secSvrNode, Translated, "targets.address", "", "NAME"),
-	rows(secSvrNode, Differs, "targets.address", "the port of chmpx is not ours: receivers listen on "+port, "PORT"),
+	rows(secSvrNode, Translated, "targets.members", "", "NAME"),
+	rows(secSvrNode, Differs, "targets.members", "the port of chmpx is not ours: receivers listen on "+port, "PORT"),
 	rows(secSvrNode, None, "", whyControl, "CTLPORT CTLENDPOINTS"),
 	rows(secSvrNode, None, "", whyAddress, "ENDPOINTS FORWARD_PEERS REVERSE_PEERS"),
 	rows(secSvrNode, None, "", whyCluster, "CUK CUSTOM_ID_SEED"),

@@ -10,44 +10,87 @@ import (
 )
 
 const (
-	maxNodes     = 256 // servers that one configuration names
-	maxBroadcast = 60  // of them in one rule, with room for its outputs below filter.MaxTargets
+	maxNodes   = 256 // servers that one configuration names
+	maxMembers = 64  // of them in one target
 )
 
-// targets translates the servers of chmpx. spare are those that are not used.
-func (t *translator) targets() (targets, spare []target) {
+// target translates the servers of chmpx, which are one target.
+func (t *translator) target() target {
 	from := t.connection()
-	var hosts []target
+	var hosts []server
 	for _, s := range from.all(secSvrNode) {
 		hosts = append(hosts, t.servers(s, len(hosts))...)
 	}
 	if len(hosts) == 0 {
-		hosts = []target{{address: "127.0.0.1:" + port, note: "the original names no server: put yours here"}}
+		hosts = []server{{address: "127.0.0.1:" + port, note: "the original names no server: put yours here"}}
 		t.report.say(Differs, "no server is named: target default is a receiver on this machine; put the address of yours there")
 	}
-	all := t.broadcast(len(hosts))
-	if all && len(hosts) > maxBroadcast {
-		t.report.say(Differs, fmt.Sprintf("%d servers are named: rules send to the first %d, as many as a rule can name", len(hosts), maxBroadcast))
-		hosts = hosts[:maxBroadcast]
+	to := target{name: t.names.name(defaultTarget), keys: t.policy(from, len(hosts))}
+	if len(hosts) > maxMembers {
+		t.report.say(Differs, fmt.Sprintf("%d servers are named: target default has the first %d, as many as a target can have", len(hosts), maxMembers))
+		hosts = hosts[:maxMembers]
 	}
-	for i := range hosts {
-		if i == 0 {
-			hosts[i].name = t.names.name(defaultTarget)
-			continue
+	names := namer{}
+	for _, h := range hosts {
+		host, _, _ := net.SplitHostPort(h.address)
+		h.name = names.name(host)
+		to.members = append(to.members, h)
+	}
+	return to
+}
+
+// policy says which of several servers gets what.
+func (t *translator) policy(from *Config, hosts int) []kv {
+	all, by := t.broadcast(), (*Entry)(nil)
+	var copies *Entry
+	for _, s := range from.all(secGlobal) {
+		if e := s.last("DELIVERMODE"); e != nil {
+			by = e
 		}
-		host, _, _ := net.SplitHostPort(hosts[i].address)
-		hosts[i].name = t.names.name("to-" + host)
+		if e := s.last("REPLICA"); e != nil {
+			copies = e
+		}
 	}
-	if all || len(hosts) == 1 {
-		return hosts, nil
+	hashed := by != nil && strings.EqualFold(strings.TrimSpace(by.Text), "hash")
+	switch {
+	case hosts == 1:
+		t.unused("there is one server", by, copies)
+		return nil
+	case all:
+		t.unused("with K2HTPDTOR_BROADCAST every server gets everything", by, copies)
+		return []kv{{"policy", "broadcast", "K2HTPDTOR_BROADCAST"}}
+	case !hashed:
+		if by != nil {
+			t.report.add(Translated, by, "["+secGlobal+"]", "policy: balance. What is written through one open file stays in order at one server")
+		}
+		t.unused("without DELIVERMODE=hash", copies)
+		return []kv{{"policy", "balance", "as DELIVERMODE=random spreads lines"}}
 	}
-	t.report.say(Differs, fmt.Sprintf("%d servers are named: target default is the first of them, the others stand below it as comments. "+
-		"Not yet: sending to one of several, with others to fall back on", len(hosts)))
-	return hosts[:1], hosts[1:]
+	t.report.add(Differs, by, "["+secGlobal+"]", "policy: hash, by the path of the file: its lines stay in order at one server")
+	keys := []kv{{"policy", "hash", origin(by)}}
+	if copies == nil {
+		return keys
+	}
+	n, err := strconv.Atoi(strings.TrimSpace(copies.Text))
+	if err != nil || n < 1 || n > maxMembers-1 {
+		t.report.add(Differs, copies, "["+secGlobal+"]", "left out: any other server stands in for one that is down, and no data is at two at once")
+		return keys
+	}
+	t.report.add(Differs, copies, "["+secGlobal+"]", fmt.Sprintf("replicas: %d: so many others may stand in for a server that is down; no data is at two at once", n))
+	return append(keys, kv{"replicas", strconv.Itoa(n), origin(copies)})
+}
+
+// unused reports entries that have no effect, and why.
+func (t *translator) unused(why string, entries ...*Entry) {
+	for _, e := range entries {
+		if e != nil {
+			t.report.add(None, e, "["+secGlobal+"]", "no effect: "+why)
+		}
+	}
 }
 
 // broadcast reads K2HTPDTOR_BROADCAST.
-func (t *translator) broadcast(hosts int) bool {
+func (t *translator) broadcast() bool {
 	all := false
 	for _, s := range t.src.all(secDtor) {
 		e := s.last("K2HTPDTOR_BROADCAST")
@@ -60,9 +103,9 @@ func (t *translator) broadcast(hosts int) bool {
 			t.report.add(Differs, e, "["+secDtor+"]", whyTruth)
 		case yes:
 			all = true
-			t.report.add(Translated, e, "["+secDtor+"]", fmt.Sprintf("rules that send name all servers as targets: %d", hosts))
+			t.report.add(Translated, e, "["+secDtor+"]", "policy: broadcast")
 		default:
-			t.report.add(Translated, e, "["+secDtor+"]", "a rule names one server as its target")
+			t.report.add(Translated, e, "["+secDtor+"]", "each line goes to one server")
 		}
 	}
 	return all
@@ -103,7 +146,7 @@ func (t *translator) readOther(e *Entry) (*Config, error) {
 }
 
 // servers translates one SVRNODE, whose name may stand for several.
-func (t *translator) servers(s *Section, before int) []target {
+func (t *translator) servers(s *Section, before int) []server {
 	e := s.last("NAME")
 	if e == nil {
 		return nil
@@ -121,11 +164,11 @@ func (t *translator) servers(s *Section, before int) []target {
 		t.report.add(Differs, e, "["+secSvrNode+"]", "left out: got "+err.Error())
 		return nil
 	}
-	var out []target
+	var out []server
 	for _, n := range names {
-		out = append(out, target{address: net.JoinHostPort(n, port), note: origin(e) + " of [" + secSvrNode + "]"})
+		out = append(out, server{address: net.JoinHostPort(n, port), note: origin(e) + " of [" + secSvrNode + "]"})
 	}
-	t.report.add(Translated, e, "["+secSvrNode+"]", "target "+strings.Join(names, ", "))
+	t.report.add(Translated, e, "["+secSvrNode+"]", "target "+defaultTarget+": "+strings.Join(names, ", "))
 	return out
 }
 

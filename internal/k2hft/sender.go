@@ -22,7 +22,13 @@ type mount struct {
 type kv struct{ key, value, note string }
 
 // target is one of ours.
-type target struct{ name, address, note string }
+type target struct {
+	name    string
+	keys    []kv
+	members []server
+}
+
+type server struct{ name, address, note string }
 
 // defaultTarget is the name of the target that rules have where they name none.
 const defaultTarget = "default"
@@ -39,11 +45,9 @@ type common struct {
 func (t *translator) sender() string {
 	t.names, t.outputs = namer{}, nil
 	t.mount = t.readMount()
-	targets, spare := t.targets()
+	to := t.target()
 	all := t.allRules()
-	for _, one := range targets {
-		all.receivers = append(all.receivers, one.name)
-	}
+	all.receivers = []string{to.name}
 	if archive := t.archive(); archive != "" {
 		all.receivers = append(all.receivers, archive)
 	}
@@ -67,7 +71,7 @@ func (t *translator) sender() string {
 		r.write(&p)
 	}
 	p.gap()
-	writeTargets(&p, targets, spare)
+	to.write(&p)
 	t.writeOutputs(&p)
 	return p.String()
 }
@@ -194,20 +198,29 @@ func (t *translator) archive() string {
 	return ""
 }
 
-func writeTargets(p *page, targets []target, spare []target) {
+func (to *target) write(p *page) {
 	p.line(0, "targets:", "")
-	for _, one := range targets {
-		p.line(2, "- name: "+one.name, "")
+	p.line(2, "- name: "+to.name, "")
+	away := false
+	if one := to.members[0]; len(to.members) == 1 {
 		p.line(4, "address: "+scalar(one.address), one.note)
-		if host, _, _ := net.SplitHostPort(one.address); !loopback(host) {
-			p.line(4, "insecure: true", "in the open, as chmpx without SSL; tls: {ca, cert, key} instead, with certificates of `ftfuse certs`")
+		away = one.remote()
+	} else {
+		for _, k := range to.keys {
+			p.line(4, k.key+": "+k.value, k.note)
+		}
+		p.line(4, "members:", "")
+		for _, m := range to.members {
+			p.line(6, "- {name: "+m.name+", address: "+scalar(m.address)+"}", m.note)
+			away = away || m.remote()
 		}
 	}
-	if len(spare) == 0 {
-		return
+	if away {
+		p.line(4, "insecure: true", "in the open, as chmpx without SSL; tls: {ca, cert, key} instead, with certificates of `ftfuse certs`")
 	}
-	p.note(2, "The original spreads its lines over these too. A rule sends to one target, or to each of several; take one of these where it shall go there.")
-	for _, one := range spare {
-		p.note(2, "- {name: "+one.name+", address: "+scalar(one.address)+"}")
-	}
+}
+
+func (m *server) remote() bool {
+	host, _, _ := net.SplitHostPort(m.address)
+	return !loopback(host)
 }
