@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"ftfuse/internal/netlab"
 )
 
 // program is the real ftfuse, built for these tests; with the race detector when they have it.
@@ -22,7 +24,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv("FTFUSE_PLUGIN") != "" {
 		os.Exit(pluginMain(os.Args[1:]))
 	}
-	os.Exit(buildAndRun(m))
+	os.Exit(netlab.Isolate(func() int { return buildAndRun(m) }))
 }
 
 func buildAndRun(m *testing.M) int {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -79,15 +80,20 @@ func (s *site) jsonLines() []jsonLine {
 	if len(all) == s.parsed { // it only grows
 		return s.lines
 	}
-	s.parsed, s.lines = len(all), nil
+	s.parsed, s.lines = len(all), parseLines(s.t, all)
+	return s.lines
+}
+
+func parseLines(t *testing.T, all string) (lines []jsonLine) {
+	t.Helper()
 	for text := range strings.Lines(all) {
 		var j jsonLine
 		if err := json.Unmarshal([]byte(text), &j); err != nil {
-			s.t.Fatalf("%v in %s", err, brief(text))
+			t.Fatalf("%v in %s", err, brief(text))
 		}
-		s.lines = append(s.lines, j)
+		lines = append(lines, j)
 	}
-	return s.lines
+	return lines
 }
 
 // orderWithinHandles holds the lines of every handle, as the json output has them, to their order.
@@ -132,11 +138,16 @@ func (s *site) drained() {
 // status asks a running side over its control socket.
 func (s *site) status(role string) control.Status {
 	s.t.Helper()
+	return statusOf(s.t, fmt.Sprintf("%s/%s.sock", s.dir, role))
+}
+
+func statusOf(t *testing.T, sock string) control.Status {
+	t.Helper()
 	var st control.Status
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	if err := control.Call(ctx, fmt.Sprintf("%s/%s.sock", s.dir, role), "GET", control.PathStatus, nil, &st); err != nil {
-		s.t.Logf("status of %s: %v", role, err)
+	if err := control.Call(ctx, sock, "GET", control.PathStatus, nil, &st); err != nil {
+		t.Logf("status of %s: %v", filepath.Base(sock), err)
 	}
 	return st
 }

@@ -178,7 +178,7 @@ func TestReceiverOutputAdded(t *testing.T) {
 				for _, w := range l {
 					since[w.file] = s.size(w.file)
 				}
-				for range 3 {
+				for range 2 {
 					time.Sleep(time.Duration(rnd.Intn(60)) * time.Millisecond)
 					s.receiver.kill()
 					s.startReceiver()

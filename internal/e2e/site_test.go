@@ -165,18 +165,25 @@ func (s *site) startBoth() {
 	s.startSender()
 }
 
-// until polls: what it waits for happens in other processes and in files. The limit only ends a test that hangs, so
-// a loaded machine and the race detector get three times as much.
+// until polls: what it waits for happens in other processes and in files, which need the processor more than looking at
+// them does. The limit only ends a test that hangs, so a loaded machine and the race detector get three times as much.
 func (s *site) until(what string, limit time.Duration, ok func() bool) {
 	s.t.Helper()
-	limit *= 3
-	end := time.Now().Add(limit)
-	for !ok() {
-		if time.Now().After(end) {
-			s.t.Fatalf("%s: not within %v\nsender: %s\nreceiver: %s", what, limit, s.sender.log(), s.receiver.log())
-		}
-		time.Sleep(3 * time.Millisecond)
+	if !happens(limit*3, ok) {
+		s.t.Fatalf("%s: not within %v\nsender: %s\nreceiver: %s", what, limit*3, s.sender.log(), s.receiver.log())
 	}
+}
+
+// happens polls until ok, and returns false when the limit has passed.
+func happens(limit time.Duration, ok func() bool) bool {
+	end := time.Now().Add(limit)
+	for began := time.Now(); !ok(); began = time.Now() {
+		if began.After(end) {
+			return false
+		}
+		time.Sleep(max(3*time.Millisecond, 2*time.Since(began)))
+	}
+	return true
 }
 
 // end stops both sides, orderly, and sees that nothing of them stays.
@@ -269,10 +276,17 @@ func (d *daemon) stop(t *testing.T) {
 
 func (s *site) start(role, config string) *daemon {
 	s.t.Helper()
-	d := &daemon{name: role, cmd: exec.Command(program, role, "--config", config), done: make(chan struct{})}
+	c := exec.Command(program, role, "--config", config)
 	if role == "sender" && s.manager != nil {
-		d.cmd = s.manager.command(program, role, "--config", config)
+		c = s.manager.command(program, role, "--config", config)
 	}
+	return startDaemon(s.t, role, c, c.Start)
+}
+
+// startDaemon has start start a process of ours.
+func startDaemon(t *testing.T, name string, c *exec.Cmd, start func() error) *daemon {
+	t.Helper()
+	d := &daemon{name: name, cmd: c, done: make(chan struct{})}
 	d.cmd.Stdout, d.cmd.Stderr = d, d
 	for _, e := range os.Environ() { // what these tests are told is nothing to the program
 		if !strings.HasPrefix(e, "FTFUSE_") {
@@ -280,8 +294,8 @@ func (s *site) start(role, config string) *daemon {
 		}
 	}
 	d.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := d.cmd.Start(); err != nil {
-		s.t.Fatal(err)
+	if err := start(); err != nil {
+		t.Fatal(err)
 	}
 	go func() {
 		d.err = d.cmd.Wait()
@@ -305,13 +319,13 @@ func (s *site) received(name string) string {
 // expect waits until a file of the receiver's is exactly want.
 func (s *site) expect(name, want string) {
 	s.t.Helper()
-	end := time.Now().Add(60 * time.Second)
-	for got := s.received(name); got != want; got = s.received(name) {
-		if time.Now().After(end) {
-			s.t.Fatalf("%s at the receiver: got %s, want %s\nsender: %s\nreceiver: %s", name, brief(got), brief(want), s.sender.log(), s.receiver.log())
+	got := ""
+	defer func() {
+		if got != want {
+			s.t.Logf("%s at the receiver: got %s, want %s", name, brief(got), brief(want))
 		}
-		time.Sleep(5 * time.Millisecond)
-	}
+	}()
+	s.until(name+" arrives", 20*time.Second, func() bool { got = s.received(name); return got == want })
 }
 
 func brief(s string) string {

@@ -141,15 +141,22 @@ type load struct {
 	other   []string       // errors of open and close
 	longest time.Duration  // that one line took
 	done    chan struct{}
+	text    []string // its lines, for the oracle of a fleet
 }
 
 func (s *site) load(id, file string, args ...string) *load {
 	s.t.Helper()
+	return startLoad(s.t, s.mnt, id, file, args...)
+}
+
+// startLoad starts a writer of a file below a mount.
+func startLoad(t *testing.T, mnt, id, file string, args ...string) *load {
+	t.Helper()
 	l := &load{id: id, file: file, pad: 100, failed: map[int]string{}, done: make(chan struct{})}
 	if i := slices.Index(args, "-pad"); i >= 0 {
 		l.pad, _ = strconv.Atoi(args[i+1])
 	}
-	l.cmd = exec.Command(os.Args[0], append([]string{"-path", s.mnt + "/" + file, "-id", id}, args...)...)
+	l.cmd = exec.Command(os.Args[0], append([]string{"-path", mnt + "/" + file, "-id", id}, args...)...)
 	l.cmd.Env = append(os.Environ(), "FTFUSE_WRITER=1")
 	l.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	l.cmd.Stderr = os.Stderr
@@ -161,7 +168,7 @@ func (s *site) load(id, file string, args ...string) *load {
 		err = l.cmd.Start()
 	}
 	if err != nil {
-		s.t.Fatal(err)
+		t.Fatal(err)
 	}
 	go l.listen(bufio.NewScanner(out))
 	return l

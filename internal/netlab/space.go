@@ -15,33 +15,33 @@ import (
 type space struct{ file *os.File }
 
 // newSpace makes a namespace that has a loopback device, down, and nothing else.
-func newSpace() (*space, error) {
-	type result struct {
-		f   *os.File
-		err error
-	}
-	made := make(chan result)
-	go func() {
-		runtime.LockOSThread() // and never unlocked: the thread ends with this goroutine
+func newSpace() (s *space, err error) {
+	err = away(func() error {
 		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-			made <- result{err: fmt.Errorf("make a network namespace: %w", err)}
-			return
+			return fmt.Errorf("make a network namespace: %w", err)
 		}
 		f, err := os.Open("/proc/thread-self/ns/net")
-		made <- result{f, err}
-	}()
-	r := <-made
-	if r.err != nil {
-		return nil, r.err
-	}
-	return &space{r.f}, nil
+		s = &space{f}
+		return err
+	})
+	return s, err
 }
 
 func (s *space) close() { s.file.Close() }
 
-// do runs f on a thread that is in the namespace: sockets that it makes and processes that it starts are of there. The
-// thread comes back and lives on, as what it starts may be tied to its life (PR_SET_PDEATHSIG, prctl(2)).
+// do runs f on a thread that is in the namespace: sockets that it makes and processes that it starts are of there.
 func (s *space) do(f func() error) error {
+	return away(func() error {
+		if err := unix.Setns(int(s.file.Fd()), unix.CLONE_NEWNET); err != nil {
+			return fmt.Errorf("enter network: %w", err)
+		}
+		return f()
+	})
+}
+
+// away runs f on a thread of its own, and brings the thread back to the network where it was. It lives on, as processes
+// that it has started may be tied to its life (PR_SET_PDEATHSIG, prctl(2)).
+func away(f func() error) error {
 	runtime.LockOSThread()
 	home, err := os.Open("/proc/thread-self/ns/net")
 	if err != nil {
@@ -49,10 +49,6 @@ func (s *space) do(f func() error) error {
 		return fmt.Errorf("open own network: %w", err)
 	}
 	defer home.Close()
-	if err := unix.Setns(int(s.file.Fd()), unix.CLONE_NEWNET); err != nil {
-		runtime.UnlockOSThread()
-		return fmt.Errorf("enter network: %w", err)
-	}
 	err = f()
 	if back := unix.Setns(int(home.Fd()), unix.CLONE_NEWNET); back != nil {
 		return errors.Join(err, fmt.Errorf("leave network: %w", back)) // still locked: the thread ends with its goroutine

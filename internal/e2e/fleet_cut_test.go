@@ -1,0 +1,179 @@
+package e2e
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"ftfuse/internal/netlab"
+)
+
+const quick = 2 * time.Millisecond // between lines
+
+func (f *fleet) must(err error) {
+	f.t.Helper()
+	if err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+// apart waits until a sender knows that its receiver is away, and the receiver that its sender is.
+func (f *fleet) apart(s, r *station) {
+	f.t.Helper()
+	f.until(s.name+" knows that "+r.name+" is away", 30*time.Second, func() bool {
+		st := s.status().Sender
+		return st != nil && st.Peers[0].State != "connected"
+	})
+	f.until(r.name+" knows that "+s.name+" is away", 30*time.Second, func() bool {
+		st := r.status().Receiver
+		return st != nil && st.Totals.Connections == 0
+	})
+}
+
+// flowing waits until more of a writer's lines have come to a receiver.
+func (f *fleet) flowing(r *station) {
+	f.t.Helper()
+	stored := func() uint64 {
+		if st := r.status().Receiver; st != nil {
+			return st.Totals.Stored.Records
+		}
+		return 0
+	}
+	before := stored()
+	f.until("lines come to "+r.name, 30*time.Second, func() bool { return stored() > before })
+}
+
+// A link is cut for longer than all time-outs, one way, the other and both: each side finds out by itself, and when the
+// link is healed all arrives, once.
+func TestNetworkCut(t *testing.T) {
+	t.Parallel()
+	for _, way := range []netlab.Way{netlab.Both, netlab.Out, netlab.In} {
+		t.Run(way.String(), func(t *testing.T) {
+			t.Parallel()
+			f := newFleet(t)
+			r := f.receiver("r1")
+			s1, s2 := f.sender("s1", to(r)), f.sender("s2", to(r))
+			f.start()
+			s1.write(quick)
+			s2.write(quick)
+			f.flowing(r)
+			f.must(r.host.Cut(way))
+			f.apart(s1, r)
+			f.apart(s2, r)
+			f.must(r.host.Heal())
+			f.flowing(r)
+			f.settle()
+		})
+	}
+}
+
+// What a sender sends is lost between it and its receiver, and only that: others go on.
+func TestNetworkLost(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	r := f.receiver("r1")
+	s1, s2 := f.sender("s1", to(r)), f.sender("s2", to(r))
+	f.start()
+	s1.write(quick)
+	s2.write(quick)
+	f.flowing(r)
+	f.must(s1.host.Lose(r.host))
+	f.until("s1 knows that r1 is away", 30*time.Second, func() bool {
+		st := s1.status().Sender
+		return st != nil && st.Peers[0].State != "connected"
+	})
+	f.flowing(r)
+	f.must(s1.host.Heal())
+	f.settle()
+}
+
+// A link is slower than the writers, with a long queue and with a short one that loses what does not fit.
+func TestNetworkSlow(t *testing.T) {
+	t.Parallel()
+	for _, queue := range []int{70 << 10, 1 << 20} {
+		t.Run(fmt.Sprintf("queue of %d KiB", queue>>10), func(t *testing.T) {
+			t.Parallel()
+			f := newFleet(t)
+			r := f.receiver("r1")
+			s := f.sender("s1", to(r))
+			s.calm = true
+			f.start()
+			f.must(s.host.Slow(netlab.Pace{Rate: 64 << 10, Queue: queue}))
+			s.write(300 * time.Microsecond)
+			f.until("a backlog", 60*time.Second, func() bool { st := s.status().Sender; return st != nil && st.Queue.Bytes > 300<<10 })
+			f.flowing(r)
+			f.settle()
+			if st := s.status().Sender; st.Peers[0].Reconnects > 0 || st.Peers[0].Failures > 0 {
+				t.Errorf("a slow link is no broken one: %+v", st.Peers[0])
+			}
+		})
+	}
+}
+
+// The receiver gets another address while it runs: senders that know it by its name find it again.
+func TestNetworkMoves(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	r := f.receiver("r1")
+	s := f.sender("s1", to(r))
+	f.start()
+	s.write(quick)
+	for range 2 {
+		f.flowing(r)
+		f.must(r.host.Move())
+		at := fmt.Sprintf("address=%s:%d ", r.host.Addr(), port) // status has the name
+		f.until("s1 says that it is connected to "+at, 30*time.Second, func() bool { return strings.Contains(s.proc.all(), at) })
+	}
+	f.flowing(r)
+	f.settle()
+}
+
+// A receiver is replaced by one with an empty disk: what it had acknowledged is on the old one, and everything else comes
+// to the new one.
+func TestNetworkReplaced(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	r := f.receiver("r1")
+	s1, s2 := f.sender("s1", to(r)), f.sender("s2", to(r))
+	f.start()
+	s1.write(quick)
+	s2.write(quick)
+	f.flowing(r)
+	r.replace()
+	f.flowing(r)
+	f.must(r.host.Cut(netlab.In)) // so that something waits
+	f.until("something waits", 30*time.Second, func() bool { waits, _ := s1.waiting(); return waits && r.status().Receiver != nil })
+	f.must(r.host.Heal())
+	r.replace()
+	f.flowing(r)
+	f.settle()
+}
+
+// Two machines run copies of one disk: the receiver tells them apart, and all of both arrives, once.
+func TestNetworkCloned(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	r := f.receiver("r1")
+	s1 := f.sender("s1", to(r))
+	f.start()
+	s1.write(quick)
+	f.flowing(r)
+	f.endWriters()
+	f.drained()
+	s1.proc.stop(t)
+	s2 := s1.clone("s2")
+	s1.start()
+	s2.start()
+	f.drained()
+	s1.write(quick)
+	s2.write(quick)
+	f.flowing(r)
+	s1.host.Cut(netlab.Both)
+	f.flowing(r)
+	f.must(s1.host.Heal())
+	f.settle()
+	if a, b := s1.status().Sender, s2.status().Sender; a.ID != b.ID || a.Queue.Epoch == b.Queue.Epoch {
+		t.Errorf("the clones have ids %s and %s, epochs %d and %d; want one id and two epochs", a.ID, b.ID, a.Queue.Epoch, b.Queue.Epoch)
+	}
+}
