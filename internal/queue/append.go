@@ -184,6 +184,7 @@ func (q *Queue) planRun(p *plan, run []record.Chunk) {
 		if !ok {
 			m = q.Mark(s.stream)
 		}
+		s.before = behind{m.Seq, m.Chain}
 		for i := range run {
 			m = m.Add(&run[i])
 		}
@@ -242,6 +243,7 @@ func (q *Queue) publish(p *plan) {
 		q.rec.Captured.add(s.rule, s.tally())
 		for _, c := range q.cursors {
 			c.enter(first+uint64(i), s)
+			c.owe(first+uint64(i), s)
 		}
 	}
 	q.last, q.seq = p.last, p.seq

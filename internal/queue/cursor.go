@@ -19,6 +19,7 @@ type Cursor struct {
 	aside   tallies  // of queued, what the destination does not get: counted as filtered when it passes, shown so at once
 	fresh   Tally    // of queued without aside, what belongs to the branch
 	recount *recount // under way; nil: none
+	owed    owed     // relayed streams of which it has not answered for all
 }
 
 // Cursor returns the cursor of a destination, the same for the same name. A new one begins at the oldest position
@@ -63,6 +64,7 @@ func (q *Queue) newCursor(name string) (*Cursor, error) {
 	err := q.scan(start+1, last, func(pos uint64, v []byte) bool {
 		if s, err := readSummary(v); err == nil && !c.rec.passed(pos) {
 			c.enter(pos, &s)
+			c.owe(pos, &s)
 		}
 		return true
 	})
@@ -111,7 +113,7 @@ func (q *Queue) free(from, to uint64) (runs []span) {
 // attach makes the live form of a record.
 func (q *Queue) attach(r cursorRec) *Cursor {
 	r.fill()
-	c := &Cursor{q: q, rec: r, queued: make(tallies), aside: make(tallies)}
+	c := &Cursor{q: q, rec: r, queued: make(tallies), aside: make(tallies), owed: owed{by: map[record.Stream]debt{}}}
 	c.main = newLane(c, &c.rec.placeRec)
 	if b := c.rec.Branch; b != nil {
 		c.main.handed = max(min(c.main.handed, b.From-1), c.rec.Acked)
@@ -170,6 +172,7 @@ func (q *Queue) RemoveCursor(name string) error {
 	}
 	q.mu.Lock()
 	delete(q.cursors, name)
+	c.owed.settleAll()
 	for i := range only {
 		if !c.rec.passed(only[i].pos) && len(q.cursors) > 0 {
 			q.pass(only[i].pos, &only[i].s)

@@ -30,6 +30,7 @@ type summary struct {
 	own         bool          // of this sender: the epoch follows from the position
 	stream      record.Stream // of others; zero for own
 	chain       record.Chain  // of others: the stream's chain after the entry, as appended
+	before      behind        // of others: where the stream stood before the entry; zero in entries of older versions
 	first, last uint64        // sequences
 	reason      record.Reason // not 0: the entry is one own Gap chunk, and bytes and records are the gap's
 	newest      int64         // time of the newest chunk, ns since 1970
@@ -129,6 +130,7 @@ const (
 	flagOwn    = 1 << iota
 	flagRuled  // cut and targets follow the extents
 	flagHollow // nothing is to be delivered
+	flagBefore // where the stream stood before the entry comes last
 )
 
 func (s *summary) flags() byte {
@@ -141,6 +143,9 @@ func (s *summary) flags() byte {
 	}
 	if s.hollow {
 		f |= flagHollow
+	}
+	if s.before.seq > 0 {
+		f |= flagBefore
 	}
 	return f
 }
@@ -167,15 +172,18 @@ func (s *summary) append(b []byte) []byte {
 		b = binary.AppendUvarint(b, uint64(e.Off))
 		b = binary.AppendUvarint(b, uint64(e.Len))
 	}
-	if flags&flagRuled == 0 {
-		return b
+	if flags&flagRuled != 0 {
+		b = binary.AppendUvarint(b, s.cut.Bytes)
+		b = binary.AppendUvarint(b, s.cut.Records)
+		b = binary.AppendUvarint(b, uint64(len(s.targets)))
+		for _, t := range s.targets {
+			b = binary.AppendUvarint(b, uint64(len(t)))
+			b = append(b, t...)
+		}
 	}
-	b = binary.AppendUvarint(b, s.cut.Bytes)
-	b = binary.AppendUvarint(b, s.cut.Records)
-	b = binary.AppendUvarint(b, uint64(len(s.targets)))
-	for _, t := range s.targets {
-		b = binary.AppendUvarint(b, uint64(len(t)))
-		b = append(b, t...)
+	if flags&flagBefore != 0 {
+		b = binary.AppendUvarint(b, s.before.seq)
+		b = binary.LittleEndian.AppendUint64(b, uint64(s.before.chain))
 	}
 	return b
 }
@@ -285,6 +293,13 @@ func parseSummary(b []byte) (summary, error) {
 	}
 	if head[1]&flagRuled != 0 {
 		s.ruled(r)
+	}
+	if head[1]&flagBefore != 0 {
+		s.before.seq = r.next()
+		if p := r.take(8); p != nil {
+			s.before.chain = record.Chain(binary.LittleEndian.Uint64(p))
+		}
+		r.bad = r.bad || s.before.seq == 0
 	}
 	if r.bad {
 		return summary{}, fmt.Errorf("read entry: summary ends early: %w", record.ErrCorrupt)

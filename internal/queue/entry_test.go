@@ -15,6 +15,8 @@ func sampleSummaries() []summary {
 			extents: []record.Extent{{Spool: 1 << 60, Off: 1 << 40, Len: 10}, {}}},
 		{rule: "a rule", stream: record.Stream{Sender: record.SenderID{3}, Epoch: 4}, chain: 1 << 63, first: 2, last: 1 << 62,
 			reason: record.SpoolLost, newest: 1 << 62, bytes: 1 << 63},
+		{rule: "r", stream: record.Stream{Sender: record.SenderID{3}, Epoch: 4}, chain: 5, before: behind{1 << 40, 1 << 63}, first: 1<<40 + 1, last: 1<<40 + 3,
+			bytes: 10, cut: Tally{2, 1}, targets: []string{"a"}},
 	}
 }
 

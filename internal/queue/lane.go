@@ -141,6 +141,7 @@ func (l *lane) advance(last uint64) {
 	for n < len(l.known) && l.known[n].pos <= last {
 		d := &l.known[n]
 		n++
+		c.pay(last, &d.s)
 		if c.rec.passed(d.pos) {
 			continue // dropped since
 		}
@@ -160,7 +161,9 @@ func (l *lane) advance(last uint64) {
 	l.known = slices.Delete(l.known, 0, n)
 	from := l.at.Acked + 1
 	l.at.Acked = last
+	gaps := len(c.rec.Gaps)
 	c.rec.Gaps = slices.DeleteFunc(c.rec.Gaps, func(g gapRec) bool { return g.Last >= from && g.Last <= last })
+	c.settle(len(c.rec.Gaps) < gaps)
 	l.next, l.top, l.handed = max(l.next, last+1), max(l.top, last), max(l.handed, last)
 	c.join()
 	c.q.soil()

@@ -186,6 +186,7 @@ func (sc *scanner) entry(pos uint64, s *summary, counts bool) {
 	for _, c := range q.cursors {
 		if !c.rec.passed(pos) {
 			c.enter(pos, s)
+			c.owe(pos, s)
 			needed = true
 		}
 	}
