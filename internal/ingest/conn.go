@@ -22,7 +22,7 @@ var (
 
 // conn is one connection. run, a goroutine, reads. While there is something to store a second one, store, hands on and
 // acknowledges; a timer pings. run starts both and waits for both. There may be ten thousand connections, most of them
-// idle: what one needs while it is busy it takes then, and gives back.
+// idle: what one needs while it is busy it takes then, and gives back. Where others have to answer first, a third one waits for that.
 type conn struct {
 	s    *Server
 	nc   net.Conn
@@ -46,6 +46,7 @@ type conn struct {
 	storing   context.Context // ends when what was read is given up too
 	abandon   context.CancelFunc
 	pending   pending       // from run to store
+	answers   *answers      // of store, which makes it when others have to answer; nil: nobody ever had to
 	gone      chan struct{} // closed when run reads no more: nobody waits for an acknowledgement
 	ended     chan struct{} // closed when the connection touches the output no more
 
@@ -128,6 +129,7 @@ func (c *conn) exchange() error {
 	bound := time.AfterFunc(c.s.o.StopTimeout, c.abandon)
 	defer bound.Stop()
 	c.pending.storer.Wait()
+	c.answers.end(errors.Is(err, errStopping))
 	c.stopPings()
 	if c.refused != nil {
 		return c.refused

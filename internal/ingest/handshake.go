@@ -41,7 +41,7 @@ func (c *conn) handshake() error {
 		}
 	}
 	for _, s := range hello.Streams {
-		m, err := c.s.o.Output.Mark(ctx, s)
+		m, err := c.s.answered(ctx, s)
 		if err != nil {
 			return refuse(NoMarks, wire.Busy, 0, "the marks cannot be read: %v; come back", err)
 		}
@@ -81,6 +81,17 @@ func (c *conn) greeting() (hello wire.Hello, err error) {
 	c.hello.Versions, c.hello.Streams, c.hello.Features, c.hello.BootID = nil, nil, nil, "" // up to 24 KiB that nobody asks for again
 	c.latest.Store(time.Now().UnixNano())
 	return hello, nil
+}
+
+// answered is how far this receiver answers for a stream: nowhere beyond what the output holds.
+func (s *Server) answered(ctx context.Context, stream record.Stream) (record.Durable, error) {
+	m, err := s.o.Output.Mark(ctx, stream)
+	if err == nil && s.o.End != nil && s.o.End.Ends() {
+		if e := s.o.End.Answered(stream); e.Seq < m.Seq {
+			return e, nil
+		}
+	}
+	return m, err
 }
 
 // join makes c the one connection of its sender and epoch. A former connection of the same process is replaced,

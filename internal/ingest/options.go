@@ -25,7 +25,8 @@ type Options struct {
 	Logger *slog.Logger    // [slog.Default()]
 	ID     record.SenderID // of this receiver, kept with the marks; senders tell receivers apart by it, and data that has passed it is refused
 	Name   string          // of this machine, for people
-	Relay  bool            // what comes goes on to other receivers: data may not have passed as many relays as there may be
+	Relay  func() bool     // whether what comes goes on to other receivers: data may not have passed as many relays as there may be [it does not]
+	End    End             // who must answer before the peer is told, beside Output [nobody]
 	Pulses *pulse.Group    // each connection has one, and is at work while it asks the output for marks
 
 	// Secure opens TLS on an accepted connection and says who is at the other end, before ctx ends; its errors are best made
@@ -55,6 +56,9 @@ func (o *Options) complete() error {
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
+	}
+	if o.Relay == nil {
+		o.Relay = func() bool { return false }
 	}
 	for _, n := range []struct {
 		name                  string

@@ -55,7 +55,7 @@ func TestLoop(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			out := newMemory()
-			_, address := serve(t, Options{Output: out, ID: here, Name: "here", Relay: tc.relay})
+			_, address := serve(t, Options{Output: out, ID: here, Name: "here", Relay: func() bool { return tc.relay }})
 			p := connect(t, address, stream(1), 1)
 			list := chunks(stream(1), 1, 1, 10)
 			src := *list[0].Source

@@ -256,7 +256,7 @@ func (s *Server) loops(number uint64, source *record.Source) error {
 	case s.o.ID != (record.SenderID{}) && source.Passed(s.o.ID):
 		return refuse(Looping, wire.Loop, number, "batch %d: data of host %q comes here a second time, by %d relays: want targets of relays that do not lead back to %s",
 			number, source.Host, n, s.o.Name)
-	case s.o.Relay && n >= record.MaxHops:
+	case s.o.Relay() && n >= record.MaxHops:
 		return refuse(Looping, wire.Loop, number, "batch %d: data of host %q has passed %d relays, want less than %d to hand it on", number, source.Host, n, record.MaxHops)
 	}
 	return nil

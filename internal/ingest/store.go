@@ -46,6 +46,7 @@ func (c *conn) storeGroup(group []*item, joined []record.Chunk) ([]record.Chunk,
 		chunks = joined
 		defer clear(joined)
 	}
+	ends := c.ends(chunks) // before put, which leaves out what is known
 	err := c.put(chunks)
 	if errors.Is(err, record.ErrRefused) && len(group) > 1 {
 		for i := range group {
@@ -62,7 +63,7 @@ func (c *conn) storeGroup(group []*item, joined []record.Chunk) ([]record.Chunk,
 	if err != nil {
 		return joined, err
 	}
-	_ = c.grant(last, func(credit uint64) wire.Control { return wire.Ack{Through: last, Credit: credit} }) // failing, it interrupts run; what is stored is stored
+	c.promise(promise{last, ends})
 	return joined, nil
 }
 

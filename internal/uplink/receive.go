@@ -76,6 +76,7 @@ func (s *session) acknowledged(a wire.Ack) error {
 	if !ok {
 		return fmt.Errorf("receive ACK: got batch %d, want at most %d and not less than before: %w", a.Through, s.number.Load(), record.ErrCorrupt)
 	}
+	s.heard.Store(time.Now().UnixNano())
 	if s.u.o.Several {
 		s.u.memory.acked(a.Through)
 	}
@@ -139,7 +140,7 @@ func (s *session) keep() {
 }
 
 func (s *session) watch(now time.Time, every time.Duration) error {
-	if _, _, n, oldest := s.track.snapshot(); n > 0 && now.Sub(oldest) > s.u.o.AckTimeout {
+	if _, _, n, oldest := s.track.snapshot(); n > 0 && now.Sub(oldest) > s.u.o.AckTimeout && now.Sub(time.Unix(0, s.heard.Load())) > s.u.o.AckTimeout {
 		return fmt.Errorf("await ACK: got none for %v for %d batches", s.u.o.AckTimeout, n)
 	}
 	if now.Sub(time.Unix(0, s.wrote.Load())) < every {

@@ -32,6 +32,7 @@ type session struct {
 	enc    wire.Encoder
 	number atomic.Uint64 // of the latest batch sent; written by run under writing
 	acked  atomic.Bool   // something was acknowledged on this connection
+	heard  atomic.Int64  // unix nanoseconds of the latest ACK; one that acknowledges nothing new says that the receiver is waiting for others
 
 	ctx    context.Context // ends with the connection
 	end    context.CancelCauseFunc

@@ -56,7 +56,7 @@ type Options struct {
 	DialTimeout      time.Duration // [10 s]
 	HandshakeTimeout time.Duration // [20 s]
 	WriteTimeout     time.Duration // for one frame [60 s]
-	AckTimeout       time.Duration // for the oldest batch under way; a slow output is not an error, but not for ever [5 min]
+	AckTimeout       time.Duration // for any ACK while batches are under way; a slow output is not an error, but not for ever [5 min]
 	DeadAfter        time.Duration // without any frame from the receiver [its idle timeout]
 	StopTimeout      time.Duration // for what is under way when Run is asked to end [5 s]
 	BackOffMin       time.Duration // between attempts, doubling to BackOffMax, half of it random [100 ms]
