@@ -53,3 +53,8 @@ type ReceiverRule struct {
 	Sample    int      `koanf:"sample" min:"1"`
 	Outputs   []string `koanf:"outputs" form:"name"` // of outputs and targets; none: all of them
 }
+
+// Destinations are the names that rules may send to: targets, then outputs.
+func (c *Receiver) Destinations() (list []string) {
+	return append(names(c.Targets, nameOfTarget), names(c.Outputs, nameOfOutput)...)
+}

@@ -146,12 +146,12 @@ func (r *receiver) example(t config.Test) (*example, error) {
 	if i := slices.IndexFunc(x.cfg.Rules, func(c config.ReceiverRule) bool { return d.Send && c.Name == d.Rule }); i >= 0 {
 		e.trace(chunks, x.byName[d.Rule], x.cfg.Rules[i].Filters)
 	}
-	for _, o := range x.cfg.Outputs {
-		e.names = append(e.names, o.Name)
-		view := r.view(o.Name)
+	e.names = x.cfg.Destinations()
+	for _, name := range e.names {
+		view := r.view(name)
 		for i := range chunks {
 			if c := view(&chunks[i]); c != nil {
-				e.got[o.Name] = append(e.got[o.Name], c.Data...)
+				e.got[name] = append(e.got[name], c.Data...)
 			}
 		}
 	}

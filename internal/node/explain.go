@@ -97,16 +97,14 @@ func (r *received) explain(host, path string) (control.Explanation, error) {
 	i := slices.IndexFunc(r.cfg.Rules, func(c config.ReceiverRule) bool { return x.Decision.Send && c.Name == e.Rule })
 	if i < 0 {
 		e.Otherwise, e.Sample = filter.Allow, 1
-		for _, o := range r.cfg.Outputs {
-			e.Targets = append(e.Targets, o.Name)
-		}
-		explainTargets(&e, e.Targets, nil, r.cfg.Outputs)
+		e.Targets = r.cfg.Destinations()
+		explainTargets(&e, e.Targets, r.cfg.Targets, r.cfg.Outputs)
 		return e, nil
 	}
 	c := r.cfg.Rules[i]
 	rule := r.byName[c.Name]
 	explainFilters(&e, rule, c.Filters, c.Otherwise, c.Sample)
-	explainTargets(&e, rule.Filter.Targets(), nil, r.cfg.Outputs)
+	explainTargets(&e, rule.Filter.Targets(), r.cfg.Targets, r.cfg.Outputs)
 	return e, nil
 }
 

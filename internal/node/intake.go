@@ -4,6 +4,9 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
+
+	"golang.org/x/sys/unix"
 
 	"ftfuse/internal/config"
 	"ftfuse/internal/notice"
@@ -15,27 +18,20 @@ import (
 // mostForPlugins bounds what waits for one plug-in of a receiver that has no bound of its own, in bytes.
 const mostForPlugins = 8 << 30
 
-// intake is the queue of a receiver's plug-ins, as one of its outputs: what it has taken waits there for each plug-in at a
-// cursor of its own.
+// intake is the queue of a receiver's plug-ins and targets, as one of its outputs: what it has taken waits there for each of
+// them, at a cursor of its own. Streams have the names there under which they came, so that its marks are those of the senders;
+// on the way to a target they get others (share.Relayed).
 type intake struct {
 	*queue.Queue
+	room func() error // nil when there is room for more
 }
 
-// openIntake opens the queue. bound says what may wait for a plug-in, 0 where it has no bound of its own.
-func (r *receiver) openIntake(bound func(name string) int64) (*intake, error) {
-	id, err := senderID(r.cfg.StateDir)
-	if err != nil {
-		return nil, err
-	}
-	me := &record.Source{Stream: record.Stream{Sender: id}} // nothing in it is this machine's own
+// openIntake opens the queue.
+func (r *receiver) openIntake() (*intake, error) {
+	me := &record.Source{Stream: record.Stream{Sender: r.id}, Host: r.host} // nothing in it is this machine's own
 	q, past, err := queue.Open(queue.Options{
-		Dir: filepath.Join(r.cfg.StateDir, "queue"), Source: me, Logger: r.log.With("part", "queue"), Pulses: &r.pulses,
-		Bound: func(name string) int64 {
-			if n := bound(name); n > 0 {
-				return n
-			}
-			return mostForPlugins
-		},
+		Dir: filepath.Join(r.cfg.StateDir, "queue"), Source: me, Durability: durability(r.cfg.Queue.Durability),
+		Bound: r.bound, Logger: r.log.With("part", "queue"), Pulses: &r.pulses,
 	})
 	if err != nil {
 		return nil, err
@@ -43,7 +39,48 @@ func (r *receiver) openIntake(bound func(name string) int64) (*intake, error) {
 	if past.Quarantined != "" {
 		r.log.Error("queue was damaged", notice.QueueDamaged, "lost_positions", past.Lost, "moved_to", past.Quarantined)
 	}
-	return &intake{Queue: q}, nil
+	return &intake{Queue: q, room: func() error { return r.room(q) }}, nil
+}
+
+// bound returns the bytes that may wait at a cursor, beyond which the oldest are dropped; 0: nothing is dropped.
+func (r *receiver) bound(cursor string) int64 {
+	cfg := r.ruling.Load().cfg
+	for _, t := range cfg.Targets {
+		for _, to := range routes(t) {
+			if to.cursor == cursor {
+				return int64(t.Backlog)
+			}
+		}
+	}
+	for _, o := range cfg.Outputs {
+		if o.Name == cursor && o.Plugin.Backlog > 0 {
+			return int64(o.Plugin.Backlog)
+		}
+	}
+	return mostForPlugins
+}
+
+// room says why nothing more can be taken for the targets, nil if it can: senders keep then what they have. What is under
+// way comes on top. Plug-ins have bounds of their own.
+func (r *receiver) room(q *queue.Queue) error {
+	cfg := r.ruling.Load().cfg
+	for _, t := range cfg.Targets {
+		for _, to := range routes(t) {
+			if c, err := q.Cursor(to.cursor); err != nil {
+				return err
+			} else if n := c.Waiting(); n >= int64(r.cfg.Queue.MaxSize) {
+				return fmt.Errorf("target %s: %s wait for it, want less than queue.max_size, which is %s: %w", to.cursor, config.Size(n), r.cfg.Queue.MaxSize, record.ErrFull)
+			}
+		}
+	}
+	var st unix.Statfs_t
+	if len(cfg.Targets) == 0 || unix.Statfs(r.cfg.StateDir, &st) != nil {
+		return nil
+	}
+	if free := st.Bavail * uint64(st.Bsize); free < uint64(r.cfg.Queue.MinFree) {
+		return fmt.Errorf("disk of %s: %s are free, want queue.min_free, which is %s: %w", r.cfg.StateDir, config.Size(free), r.cfg.Queue.MinFree, record.ErrFull)
+	}
+	return nil
 }
 
 // Put queues what the queue has not taken yet.
@@ -63,8 +100,12 @@ func (i *intake) Put(ctx context.Context, chunks []record.Chunk) error {
 	if len(fresh) == 0 {
 		return nil
 	}
-	if err := i.Queue.Put(ctx, fresh); err != nil {
-		return fmt.Errorf("queue for plug-ins: %w", err)
+	err := i.room()
+	if err == nil {
+		err = i.Queue.Put(ctx, fresh)
+	}
+	if err != nil {
+		return fmt.Errorf("queue for targets and plug-ins: %w", err)
 	}
 	return nil
 }
@@ -72,15 +113,10 @@ func (i *intake) Put(ctx context.Context, chunks []record.Chunk) error {
 // Reopen has nothing to do.
 func (i *intake) Reopen() {}
 
-// Stats is empty: the plug-ins have figures of their own.
+// Stats is empty: targets and plug-ins have figures of their own.
 func (i *intake) Stats() output.Stats { return output.Stats{} }
 
-// hasPlugins reports whether an output is a plug-in.
-func hasPlugins(outputs []config.Output) bool {
-	for _, o := range outputs {
-		if o.Type == "plugin" {
-			return true
-		}
-	}
-	return false
+// needsQueue reports whether something takes data from the queue.
+func needsQueue(cfg *config.Receiver) bool {
+	return len(cfg.Targets) > 0 || slices.ContainsFunc(cfg.Outputs, func(o config.Output) bool { return o.Type == "plugin" })
 }

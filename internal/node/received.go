@@ -25,10 +25,7 @@ const maxHosts = 4096
 
 func newReceived(cfg *config.Receiver) (*received, error) {
 	r := &received{cfg: cfg, byName: map[string]*refine.Rule{}, hosts: map[string]*rules.Matcher{}}
-	var all []string
-	for _, o := range cfg.Outputs {
-		all = append(all, o.Name)
-	}
+	all := cfg.Destinations()
 	for _, c := range cfg.Rules {
 		targets := c.Outputs
 		if len(targets) == 0 {
@@ -76,7 +73,7 @@ func forHost(globs []string, host string) bool {
 	return len(globs) == 0
 }
 
-// decide returns the rule of a file, nil if none matches: then everything goes to every output.
+// decide returns the rule of a file, nil if none matches: then everything goes to every output and target.
 func (r *received) decide(c *record.Chunk) *refine.Rule {
 	if c.File == nil {
 		return nil
@@ -92,7 +89,7 @@ func (r *received) decide(c *record.Chunk) *refine.Rule {
 	return r.byName[d.Rule]
 }
 
-// view returns what rules leave of chunks for one output, by the rules in force. One goroutine uses it at a time.
+// view returns what rules leave of chunks for one output or target, by the rules in force. One goroutine uses it at a time.
 func (r *receiver) view(name string) func(*record.Chunk) *record.Chunk {
 	type whose struct {
 		file   *record.File

@@ -2,9 +2,11 @@ package node
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -30,12 +32,16 @@ type receiver struct {
 	process Process
 	since   time.Time
 
+	id        record.SenderID // of this receiver, kept with the marks
+	host      string
+	instance  [16]byte // of this process, for receivers that it hands on to
 	lock      *os.File
 	ledger    *ledger.Ledger
 	load      Load[config.Receiver]
 	ruling    atomic.Pointer[received]
 	outputs   sinks
-	intake    atomic.Pointer[intake] // nil: there has been no plug-in; set once
+	intake    atomic.Pointer[intake] // nil: there has been no plug-in and no target; set once
+	ends      atomic.Pointer[ends]   // nil before the outputs are open
 	ingest    *ingest.Server
 	door      door
 	fed       *destinations // outputs at work, by name
@@ -52,7 +58,7 @@ type receiver struct {
 func RunReceiver(ctx context.Context, cfg *config.Receiver, load Load[config.Receiver], p Process) (err error) {
 	r := &receiver{cfg: cfg, load: load, log: p.Log, process: p, since: time.Now(), fed: newDestinations()}
 	defer func() { err = errors.Join(err, r.close()) }()
-	plugins, err := r.open()
+	ready, err := r.open()
 	if err != nil {
 		return err
 	}
@@ -62,7 +68,7 @@ func RunReceiver(ctx context.Context, cfg *config.Receiver, load Load[config.Rec
 	}
 	parts := newStages()
 	parts.start("watchdog", func(ctx context.Context) error { return watchdog(ctx, r.log, &r.pulses) })
-	r.startOutputs(plugins)
+	r.startOutputs(ready)
 	parts.start("outputs", r.fed.Run)
 	parts.start("control", func(ctx context.Context) error { return control.Serve(ctx, sock, r.handlers(), r.log) })
 	serveMetrics(parts, r.process.Inherited.metricsSockets(cfg.Metrics.Listen, cfg.Control, r.log), metrics.Receiver, r.status, r.log)
@@ -82,9 +88,9 @@ func RunReceiver(ctx context.Context, cfg *config.Receiver, load Load[config.Rec
 
 func (r *receiver) ledgerDir() string { return filepath.Join(r.cfg.StateDir, "ledger") }
 
-// open opens everything in the order of need, and returns the plug-ins. What it opens is closed by close, also when it
+// open opens everything in the order of need, and returns what is to take data from the queue. What it opens is closed by close, also when it
 // fails half-way.
-func (r *receiver) open() (plugins map[string]destination, err error) {
+func (r *receiver) open() (ready map[string]destination, err error) {
 	cfg := r.cfg
 	if r.lock, err = lockState(cfg.StateDir); err != nil {
 		return nil, err
@@ -96,21 +102,20 @@ func (r *receiver) open() (plugins map[string]destination, err error) {
 	if past.Damage != "" {
 		r.log.Error("ledger was damaged: what follows may be delivered twice", notice.LedgerDamaged, "damage", past.Damage, "salvaged", past.Salvaged, "moved_to", past.Quarantine)
 	}
+	if r.id, err = senderID(cfg.StateDir); err != nil {
+		return nil, err
+	}
+	if r.host, err = os.Hostname(); err != nil {
+		return nil, fmt.Errorf("read host name: %w", err)
+	}
+	rand.Read(r.instance[:]) // never fails (crypto/rand)
 	ruling, err := newReceived(cfg)
 	if err != nil {
 		return nil, err
 	}
 	r.ruling.Store(ruling)
-	if plugins, err = r.openOutputs(cfg); err != nil {
+	if ready, err = r.openOutputs(cfg); err != nil {
 		return nil, err
-	}
-	id, err := senderID(cfg.StateDir)
-	if err != nil {
-		return nil, err
-	}
-	host, err := os.Hostname()
-	if err != nil {
-		return nil, fmt.Errorf("read host name: %w", err)
 	}
 	allowed, err := allowances(cfg.Peers)
 	if err != nil {
@@ -121,7 +126,7 @@ func (r *receiver) open() (plugins map[string]destination, err error) {
 	}
 	l := cfg.Limits
 	r.ingest, err = ingest.New(ingest.Options{
-		ID: id, Name: host, Output: tappedOutputs{&r.outputs, &r.tap}, Logger: r.log.With("part", "ingest"), Pulses: &r.pulses, Connections: l.Connections, PerAddress: l.PerAddress,
+		ID: r.id, Name: r.host, Relay: func() bool { return len(r.ruling.Load().cfg.Targets) > 0 }, End: answering{r}, Output: tappedOutputs{&r.outputs, &r.tap}, Logger: r.log.With("part", "ingest"), Pulses: &r.pulses, Connections: l.Connections, PerAddress: l.PerAddress,
 		Memory: int64(l.Memory), HandshakeTimeout: l.HandshakeTimeout, IdleTimeout: l.IdleTimeout, WriteTimeout: l.WriteTimeout,
 		Secure: r.door.option(),
 	})
@@ -136,14 +141,13 @@ func (r *receiver) open() (plugins map[string]destination, err error) {
 		return nil, err
 	}
 	r.listening = names(r.listeners)
-	return plugins, reachable(r.listeners, cfg)
+	return ready, reachable(r.listeners, cfg)
 }
 
-// openOutputs opens what is written before it is acknowledged, and makes the plug-ins.
-func (r *receiver) openOutputs(cfg *config.Receiver) (plugins map[string]destination, err error) {
-	plugins = map[string]destination{}
+// openOutputs opens what is written before it is acknowledged, and makes what takes data from the queue.
+func (r *receiver) openOutputs(cfg *config.Receiver) (ready map[string]destination, err error) {
 	err = r.outputs.exchange(func(list []namedSink) ([]namedSink, error) {
-		if hasPlugins(cfg.Outputs) {
+		if needsQueue(cfg) {
 			if err := r.wantIntake(); err != nil {
 				return list, err
 			}
@@ -161,20 +165,24 @@ func (r *receiver) openOutputs(cfg *config.Receiver) (plugins map[string]destina
 			}
 			list = append(list, namedSink{c.Name, o})
 		}
-		if hasPlugins(cfg.Outputs) {
+		if needsQueue(cfg) {
 			list = append(list, namedSink{"", r.intake.Load()})
 		}
 		return list, r.retire(cfg)
 	})
-	for _, c := range cfg.Outputs {
-		if c.Type != "plugin" || err != nil {
-			continue
-		}
-		if plugins[c.Name], err = r.newPlugin(c); err != nil {
-			err = fmt.Errorf("output %s: %w", c.Name, err)
-		}
+	if err != nil {
+		return nil, err
 	}
-	return plugins, err
+	plugins, err := r.newPlugins(cfg)
+	if err != nil {
+		return nil, err
+	}
+	targets, err := r.newTargets(cfg.Targets)
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(plugins, targets)
+	return plugins, r.setEnds(cfg)
 }
 
 // openSink opens an output to files or to the journal.
@@ -187,19 +195,40 @@ func (r *receiver) openSink(c config.Output) (sink, error) {
 	return o, nil
 }
 
-// wantIntake opens the queue of plug-ins if it is not open yet.
+// newPlugins makes the plug-ins of a configuration.
+func (r *receiver) newPlugins(cfg *config.Receiver) (map[string]destination, error) {
+	all := map[string]destination{}
+	for _, c := range cfg.Outputs {
+		if c.Type != "plugin" {
+			continue
+		}
+		var err error
+		if all[c.Name], err = r.newPlugin(c); err != nil {
+			return nil, fmt.Errorf("output %s: %w", c.Name, err)
+		}
+	}
+	return all, nil
+}
+
+// newTargets makes the connections of targets, by their cursors.
+func (r *receiver) newTargets(targets []config.Target) (map[string]destination, error) {
+	all := map[string]destination{}
+	for _, t := range targets {
+		made, err := r.newRelayed(t)
+		if err != nil {
+			return nil, err
+		}
+		maps.Copy(all, made)
+	}
+	return all, nil
+}
+
+// wantIntake opens the queue of plug-ins and targets if it is not open yet.
 func (r *receiver) wantIntake() error {
 	if r.intake.Load() != nil {
 		return nil
 	}
-	opened, err := r.openIntake(func(name string) int64 {
-		for _, o := range r.ruling.Load().cfg.Outputs {
-			if o.Name == name {
-				return int64(o.Plugin.Backlog)
-			}
-		}
-		return 0
-	})
+	opened, err := r.openIntake()
 	if err != nil {
 		return err
 	}
@@ -213,11 +242,7 @@ func (r *receiver) newPlugin(c config.Output) (destination, error) {
 	if err != nil {
 		return nil, err
 	}
-	host, err := os.Hostname()
-	if err != nil {
-		return nil, fmt.Errorf("read host name: %w", err)
-	}
-	return newFed(c, pluginParts{cursor: cur, store: inline{}, host: host, view: r.view(c.Name), log: r.log, pulses: &r.pulses})
+	return newFed(c, pluginParts{cursor: cur, store: inline{}, host: r.host, view: r.view(c.Name), log: r.log, pulses: &r.pulses})
 }
 
 // inline is the store of a queue whose payload lies in its entries.
@@ -227,12 +252,12 @@ func (inline) ReadExtent(e record.Extent, _ []byte) error {
 	return fmt.Errorf("read spool %d: a receiver has none: %w", e.Spool, record.ErrGone)
 }
 
-// startOutputs starts what the outputs do by themselves, and the plug-ins.
-func (r *receiver) startOutputs(plugins map[string]destination) {
+// startOutputs starts what the outputs do by themselves, and what takes data from the queue.
+func (r *receiver) startOutputs(ready map[string]destination) {
 	for _, o := range r.outputs.all() {
 		r.fed.start(o.name, housekeeping{o.sink})
 	}
-	for name, d := range plugins {
+	for name, d := range ready {
 		r.fed.start(name, d)
 	}
 }

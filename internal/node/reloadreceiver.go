@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 
@@ -41,7 +42,7 @@ func (r *receiver) reload(context.Context) (control.Reload, error) {
 	if err != nil {
 		return control.Reload{}, refusal(err)
 	}
-	plugins, forget, err := r.preparePlugins(cfg)
+	plugins, targets, forget, err := r.prepare(before.cfg, cfg)
 	if err != nil {
 		return control.Reload{}, refusal(errors.Join(err, forget()))
 	}
@@ -58,9 +59,9 @@ func (r *receiver) reload(context.Context) (control.Reload, error) {
 		answer.Changed = append(answer.Changed, "peers changed")
 	}
 	more, err := r.replacePlugins(before.cfg, plugins)
-	answer.Changed = append(answer.Changed, more...)
-	if err != nil {
-		return answer, fmt.Errorf("the new rules are in force, but a plug-in did not end well: %w", err)
+	answer.Changed = append(append(answer.Changed, more...), targets.names()...)
+	if err = errors.Join(err, targets.apply(r.fed)); err != nil {
+		return answer, fmt.Errorf("the new rules are in force, but what was replaced did not end well: %w", err)
 	}
 	return answer, nil
 }
@@ -84,7 +85,7 @@ func (r *receiver) keepFixed(cfg, old *config.Receiver) []string {
 	sections := []fixed{
 		{"state_dir", &cfg.StateDir, &old.StateDir}, {"control", &cfg.Control, &old.Control}, {"log", &cfg.Log, &old.Log},
 		{"metrics", &cfg.Metrics, &old.Metrics}, {"listen", &cfg.Listen, &old.Listen}, {"limits", &cfg.Limits, &old.Limits},
-		{"insecure", &cfg.Insecure, &old.Insecure},
+		{"queue", &cfg.Queue, &old.Queue}, {"insecure", &cfg.Insecure, &old.Insecure},
 	}
 	if cfg.TLS.On() != old.TLS.On() { // other files are no matter
 		sections = append(sections, fixed{"tls", &cfg.TLS, &old.TLS})
@@ -92,26 +93,51 @@ func (r *receiver) keepFixed(cfg, old *config.Receiver) []string {
 	return keepFixed(sections)
 }
 
-// preparePlugins makes all plug-ins, and their queue if it is not there yet, before anything is changed. forget takes back
-// what it has begun for them, when they are not to run.
-func (r *receiver) preparePlugins(cfg *config.Receiver) (made map[string]destination, forget func() error, err error) {
-	made, forget = map[string]destination{}, func() error { return nil }
-	if !hasPlugins(cfg.Outputs) {
-		return made, forget, nil
+// prepare makes all plug-ins, and the targets that are new or differ, and their queue if it is not there yet, before anything
+// is changed. forget takes back what it has begun for them, when they are not to run.
+func (r *receiver) prepare(old, cfg *config.Receiver) (plugins map[string]destination, targets *change, forget func() error, err error) {
+	targets, forget = &change{again: map[string]bool{}}, func() error { return nil }
+	if needsQueue(cfg) {
+		if err := r.wantIntake(); err != nil {
+			return nil, targets, forget, err
+		}
+		forget = newCursors(r.intake.Load().Queue)
 	}
-	if err := r.wantIntake(); err != nil {
-		return nil, forget, err
+	if plugins, err = r.newPlugins(cfg); err != nil {
+		return nil, targets, forget, err
 	}
-	forget = newCursors(r.intake.Load().Queue)
-	for _, c := range cfg.Outputs {
-		if c.Type != "plugin" {
+	return plugins, targets, forget, r.prepareTargets(targets, old.Targets, cfg.Targets)
+}
+
+// prepareTargets adds what becomes of targets to c.
+func (r *receiver) prepareTargets(c *change, old, now []config.Target) error {
+	was := map[string]config.Target{} // by cursor
+	for _, t := range old {
+		for _, to := range routes(t) {
+			was[to.cursor] = t
+		}
+	}
+	for _, t := range now {
+		same := true
+		for _, to := range routes(t) {
+			before, known := was[to.cursor]
+			same = same && known && reflect.DeepEqual(before, t)
+			delete(was, to.cursor)
+			c.again[to.cursor] = known
+		}
+		if same {
 			continue
 		}
-		if made[c.Name], err = r.newPlugin(c); err != nil {
-			return nil, forget, fmt.Errorf("output %s: %w", c.Name, err)
+		made, err := r.newRelayed(t)
+		if err != nil {
+			return err
+		}
+		for _, cursor := range slices.Sorted(maps.Keys(made)) {
+			c.fresh = append(c.fresh, named{"target", cursor, made[cursor]})
 		}
 	}
-	return made, forget, nil
+	c.gone = slices.Sorted(maps.Keys(was))
+	return nil
 }
 
 // replacePlugins ends the plug-ins that run and begins those that are made.
@@ -161,6 +187,9 @@ func (r *receiver) exchange(before, next *received) (said []string, err error) {
 		}
 		now, more, err := r.reopen(cfg, kept)
 		if err == nil {
+			if err := r.setEnds(cfg); err != nil {
+				r.log.Warn("acknowledgements of targets stay as they were", "error", err)
+			}
 			r.ruling.Store(next) // not before: plug-ins take data all the while, and the old rules may stay
 			said = append(said, more...)
 			if err := r.retire(cfg); err != nil { // they count as taking part until the next reload
@@ -204,7 +233,7 @@ func (r *receiver) reopen(cfg *config.Receiver, kept map[string]sink) (list []na
 			list = append(list, namedSink{c.Name, o})
 		}
 	}
-	if kept[""] != nil || r.intake.Load() != nil && hasPlugins(cfg.Outputs) {
+	if kept[""] != nil || r.intake.Load() != nil && needsQueue(cfg) {
 		q := namedSink{"", r.intake.Load()}
 		if list = append(list, q); r.fed.get("") == nil {
 			r.fed.start("", housekeeping{q})

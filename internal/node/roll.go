@@ -13,21 +13,24 @@ import (
 // What a receiver answers for is what all of its outputs hold. So an output that is new, or comes again after a time
 // without it, begins at the marks of the others: where they are now is where its part of every stream begins.
 
-// rollName is the name of what takes part for an output: plug-ins do by their queue, which is called "".
-func rollName(c config.Output) string {
-	if c.Type == "plugin" {
-		return ""
+// rolls are the names of what takes part: targets and plug-ins do by their queue, which is called "".
+func rolls(cfg *config.Receiver) map[string]bool {
+	all := map[string]bool{}
+	for _, c := range cfg.Outputs {
+		if c.Type != "plugin" {
+			all[c.Name] = true
+		}
 	}
-	return c.Name
+	if needsQueue(cfg) {
+		all[""] = true
+	}
+	return all
 }
 
 // enrol makes the outputs of cfg take part, before those that are new are opened and while nothing is put to any. Those
 // that are gone are still counted on, until retire.
 func (r *receiver) enrol(cfg *config.Receiver) error {
-	want := map[string]bool{}
-	for _, c := range cfg.Outputs {
-		want[rollName(c)] = true
-	}
+	want := rolls(cfg)
 	in, err := r.ledger.Enrolled()
 	if err != nil {
 		return err
@@ -67,8 +70,9 @@ func (r *receiver) enrol(cfg *config.Receiver) error {
 // retire notes that outputs which cfg has not take part no more.
 func (r *receiver) retire(cfg *config.Receiver) error {
 	names, err := r.ledger.Enrolled()
+	stays := rolls(cfg)
 	for _, name := range names {
-		if !slices.ContainsFunc(cfg.Outputs, func(c config.Output) bool { return rollName(c) == name }) {
+		if !stays[name] {
 			err = errors.Join(err, r.ledger.Book(name).Retire())
 		}
 	}
@@ -151,7 +155,7 @@ func (r *receiver) enter(name string, marks []record.Durable) error {
 	return nil
 }
 
-// adopt lets the queue of plug-ins begin where it was once let begin, as far as it holds no more of a stream.
+// adopt lets the queue begin where it was once let begin, as far as it holds no more of a stream.
 func (r *receiver) adopt() error {
 	var marks []record.Durable
 	err := r.ledger.Book("").Marks(func(m record.Durable) bool {

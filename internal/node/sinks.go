@@ -9,7 +9,7 @@ import (
 	"ftfuse/internal/record"
 )
 
-// sink is one output that a receiver writes before it acknowledges: to files, to the journal, or to the queue of its plug-ins.
+// sink is one output that a receiver writes before it acknowledges: to files, to the journal, or to the queue of its targets and plug-ins.
 type sink interface {
 	record.Sink
 	Mark(record.Stream) record.Durable
@@ -19,7 +19,7 @@ type sink interface {
 	Close() error
 }
 
-// sinks are the outputs of a receiver, in the order of its configuration; the queue of plug-ins, if there is one, is the last.
+// sinks are the outputs of a receiver, in the order of its configuration; the queue, if there is one, is the last.
 type sinks struct {
 	mu   sync.RWMutex // held for reading while chunks are put; for writing while outputs are exchanged
 	list []namedSink

@@ -147,3 +147,6 @@ func (c *Cursor) Owed() []record.Stream {
 	}
 	return list
 }
+
+// Name is the cursor's.
+func (c *Cursor) Name() string { return c.rec.Name }
