@@ -168,8 +168,16 @@ func (p *printer) receiver(s *ReceiverStatus, now time.Time) {
 		t.note(dim, "no sender is connected")
 	}
 	p.table(t)
-	p.line()
-	p.table(writtenTable(s.Outputs, now))
+	if len(s.Targets) > 0 {
+		p.line()
+		p.queue(*s.Queue, now)
+		p.line()
+		p.peers(s.Targets, now)
+	}
+	if len(s.Outputs) > 0 || len(s.Targets) == 0 {
+		p.line()
+		p.table(writtenTable(s.Outputs, now))
+	}
 }
 
 func lastError(t *table, text string, at, now time.Time) {

@@ -214,6 +214,11 @@ type ReceiverStatus struct {
 	Limit   uint64            `json:"limit"`   // bound on Memory
 	Totals  IngestTotals      `json:"totals"`
 	Ledger  LedgerStatus      `json:"ledger"`
+	// Of a receiver that has had targets or plug-ins: what waits for them.
+	Queue *QueueStatus `json:"queue,omitempty"`
+	Flows []Flow       `json:"flows,omitempty"`
+	// Targets are the receivers to which a relay hands on.
+	Targets []PeerStatus `json:"targets,omitempty"`
 }
 
 // IngestTotals counts over all connections since the start of the process, those that have ended included.

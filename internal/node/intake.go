@@ -26,11 +26,13 @@ type intake struct {
 	room func() error // nil when there is room for more
 }
 
+func (r *receiver) queueDir() string { return filepath.Join(r.cfg.StateDir, "queue") }
+
 // openIntake opens the queue.
 func (r *receiver) openIntake() (*intake, error) {
 	me := &record.Source{Stream: record.Stream{Sender: r.id}, Host: r.host} // nothing in it is this machine's own
 	q, past, err := queue.Open(queue.Options{
-		Dir: filepath.Join(r.cfg.StateDir, "queue"), Source: me, Durability: durability(r.cfg.Queue.Durability),
+		Dir: r.queueDir(), Source: me, Durability: durability(r.cfg.Queue.Durability),
 		Bound: r.bound, Logger: r.log.With("part", "queue"), Pulses: &r.pulses,
 	})
 	if err != nil {

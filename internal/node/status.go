@@ -175,6 +175,7 @@ func (r *receiver) status() control.Status {
 			TLS: p.Secure, Identity: p.Identity, Peer: p.Allowance, Paused: p.Paused})
 	}
 	st.Receiver.Outputs = r.outputStatus()
+	r.relayStatus(st.Receiver, now)
 	st.Judge(patience)
 	return st
 }

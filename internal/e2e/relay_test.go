@@ -1,0 +1,227 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"ftfuse/internal/control"
+)
+
+// relay is a receiver of a site that hands on to another one.
+type relay struct {
+	s       *site
+	name    string
+	addr    string
+	dir     string // of its state, its files and its socket
+	targets string // YAML
+	outputs string // YAML; "": none
+	more    string // YAML
+	daemon  *daemon
+}
+
+// relayTo makes a relay that hands on to an address; ack is hop or end.
+func (s *site) relayTo(name, address, ack string) *relay {
+	s.t.Helper()
+	r := &relay{s: s, name: name, addr: freePort(s.t), dir: filepath.Join(s.dir, name),
+		targets: fmt.Sprintf(`[{name: up, address: "%s", ack: %s, backoff: {min: 10ms, max: 200ms}}]`, address, ack)}
+	if err := os.MkdirAll(r.dir, 0o700); err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() {
+		if r.daemon != nil && !r.daemon.ended() {
+			r.daemon.stop(s.t)
+		}
+		if s.t.Failed() {
+			s.t.Logf("%s: %s", name, r.daemon.log())
+		}
+	})
+	return r
+}
+
+func (r *relay) start() {
+	r.s.t.Helper()
+	outputs := r.outputs
+	if outputs == "" {
+		outputs = "[]"
+	}
+	r.daemon = r.s.start("receiver", r.s.write(r.name+".yaml", fmt.Sprintf(`state_dir: %s/state
+control: {socket: %s/sock}
+log: {level: debug, format: text}
+listen: ["%s"]
+targets: %s
+outputs: %s
+%s
+`, r.dir, r.dir, r.addr, r.targets, outputs, r.more)))
+	r.daemon.name = r.name
+	r.s.until("relay "+r.name+" listens", 20*time.Second, func() bool {
+		c, err := net.Dial("tcp", r.addr)
+		if err == nil {
+			c.Close()
+		}
+		return err == nil || r.daemon.ended()
+	})
+	if r.daemon.ended() {
+		r.s.t.Fatalf("relay %s ended: %s", r.name, r.daemon.log())
+	}
+}
+
+// status asks the relay; nil while it does not answer.
+func (r *relay) status() *control.ReceiverStatus {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	var st control.Status
+	if err := control.Call(ctx, r.dir+"/sock", "GET", control.PathStatus, nil, &st); err != nil {
+		return nil
+	}
+	return st.Receiver
+}
+
+// drainedRelays waits until nothing is queued at the sender or at a relay.
+func (s *site) drainedRelays(relays ...*relay) {
+	s.t.Helper()
+	s.drained()
+	for _, r := range relays {
+		s.until("relay "+r.name+" drains", 60*time.Second, func() bool {
+			st := r.status()
+			if st == nil || st.Queue == nil {
+				return false
+			}
+			for _, f := range st.Flows {
+				if f.Queued != (control.Count{}) {
+					return false
+				}
+				if !f.Balanced() {
+					s.t.Fatalf("relay %s: flow does not balance: %+v", r.name, f)
+				}
+			}
+			return true
+		})
+	}
+}
+
+// byTwo sends some files by the first relay and the others by the second.
+func (s *site) byTwo(a, b *relay) {
+	s.addr, s.targetsX = a.addr, fmt.Sprintf(`  - {name: second, address: "%s", backoff: {min: 10ms, max: 200ms}}`, b.addr)
+	s.rulesX = `  - {name: two, match: ["open1.log", "shared.log", "flow.log"], targets: [second]}`
+}
+
+// Three stages, two relays in the middle, of which one acknowledges what it has on its disk, the other what the receiver has:
+// everybody is killed or stopped at random, and everything arrives, once, in order, with all that was known of it.
+func TestRelaysKilled(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	rnd := random(t)
+	s.startReceiver()
+	a, b := s.relayTo("relay1", s.addr, "hop"), s.relayTo("relay2", s.addr, "end")
+	final := s.addr
+	a.start()
+	b.start()
+	s.byTwo(a, b)
+	s.startSender()
+	l := s.loads(500*time.Microsecond, true)
+	for _, w := range l {
+		w.reopens = true
+	}
+	restartReceiver := func() { s.addr = final; s.startReceiver(); s.addr = a.addr }
+	for range soak(16) {
+		time.Sleep(time.Duration(20+rnd.Intn(100)) * time.Millisecond)
+		orderly := rnd.Intn(3) == 0
+		end := func(d *daemon) {
+			if orderly {
+				d.stop(t)
+			} else {
+				d.kill()
+			}
+		}
+		switch rnd.Intn(5) {
+		case 0:
+			end(a.daemon)
+			a.start()
+		case 1:
+			end(b.daemon)
+			b.start()
+		case 2:
+			end(s.receiver)
+			restartReceiver()
+		case 3:
+			s.sender.kill()
+			s.startSender()
+		default:
+			end(a.daemon)
+			end(s.receiver)
+			end(b.daemon)
+			b.start()
+			restartReceiver()
+			a.start()
+		}
+	}
+	for _, w := range l {
+		w.end(t)
+	}
+	s.drainedRelays(a, b)
+	s.settled(l)
+}
+
+// A relay that acknowledges for the receiver behind it may lose its disk, while the receiver is away, or not: nothing is lost.
+func TestRelayLosesItsDisk(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	rnd := random(t)
+	s.startReceiver()
+	a := s.relayTo("relay1", s.addr, "end")
+	final := s.addr
+	a.start()
+	s.addr = a.addr
+	s.startSender()
+	l := s.loads(500*time.Microsecond, false)
+	for range soak(6) {
+		time.Sleep(time.Duration(30+rnd.Intn(150)) * time.Millisecond)
+		away := rnd.Intn(2) == 0
+		if away {
+			s.receiver.kill()
+			time.Sleep(time.Duration(rnd.Intn(100)) * time.Millisecond) // the relay takes what it cannot hand on
+		}
+		a.daemon.kill()
+		if err := os.RemoveAll(a.dir + "/state"); err != nil {
+			t.Fatal(err)
+		}
+		if away {
+			s.addr = final
+			s.startReceiver()
+			s.addr = a.addr
+		}
+		a.start()
+	}
+	for _, w := range l {
+		w.end(t)
+	}
+	s.drainedRelays(a)
+	// What was under way with a relay that forgot its name came by two, and may be there twice. Nothing is missing.
+	for _, w := range l {
+		text, seen := s.received(w.file), map[string]bool{}
+		for line := range strings.Lines(text) {
+			seen[line] = true
+		}
+		for _, n := range w.ok {
+			if !w.has(seen, n) {
+				t.Fatalf("line %d of writer %s is lost", n, w.id)
+			}
+		}
+	}
+}
+
+// has reports whether a set of lines has a writer's line n, with whatever padding it drew.
+func (l *load) has(lines map[string]bool, n int) bool {
+	for pad := range l.pad + 1 {
+		if lines[lineOf(l.id, n, pad)] {
+			return true
+		}
+	}
+	return false
+}
