@@ -180,12 +180,15 @@ func TestRelayLosesItsDisk(t *testing.T) {
 	s.addr = a.addr
 	s.startSender()
 	l := s.loads(500*time.Microsecond, false)
-	for range soak(6) {
-		time.Sleep(time.Duration(30+rnd.Intn(150)) * time.Millisecond)
-		away := rnd.Intn(2) == 0
+	for i := range soak(4) {
+		time.Sleep(time.Duration(rnd.Intn(150)) * time.Millisecond)
+		away := i%2 == 0
 		if away {
 			s.receiver.kill()
-			time.Sleep(time.Duration(rnd.Intn(100)) * time.Millisecond) // the relay takes what it cannot hand on
+			s.until("the relay holds what it cannot hand on", 20*time.Second, func() bool {
+				st := a.status()
+				return st != nil && st.Queue.Bytes > 10_000
+			})
 		}
 		a.daemon.kill()
 		if err := os.RemoveAll(a.dir + "/state"); err != nil {
