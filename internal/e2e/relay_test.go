@@ -44,20 +44,26 @@ func (s *site) relayTo(name, address, ack string) *relay {
 	return r
 }
 
-func (r *relay) start() {
+// write writes the relay's configuration as it is now.
+func (r *relay) write() string {
 	r.s.t.Helper()
 	outputs := r.outputs
 	if outputs == "" {
 		outputs = "[]"
 	}
-	r.daemon = r.s.start("receiver", r.s.write(r.name+".yaml", fmt.Sprintf(`state_dir: %s/state
+	return r.s.write(r.name+".yaml", fmt.Sprintf(`state_dir: %s/state
 control: {socket: %s/sock}
 log: {level: debug, format: text}
 listen: ["%s"]
 targets: %s
 outputs: %s
 %s
-`, r.dir, r.dir, r.addr, r.targets, outputs, r.more)))
+`, r.dir, r.dir, r.addr, r.targets, outputs, r.more))
+}
+
+func (r *relay) start() {
+	r.s.t.Helper()
+	r.daemon = r.s.start("receiver", r.write())
 	r.daemon.name = r.name
 	r.s.until("relay "+r.name+" listens", 20*time.Second, func() bool {
 		c, err := net.Dial("tcp", r.addr)
