@@ -58,5 +58,8 @@ func (l *loader) checkRelay(c *Receiver) {
 		if t.Order == "fresh-first" {
 			l.bad(at+".order", "fresh-first is not for relays: what others have sent keeps the order in which it came", "write order: fifo")
 		}
+		if t.Ack == "end" && t.Backlog > 0 {
+			l.bad(at+".backlog", fmt.Sprintf("got %s with ack: end: what is dropped beyond it would be acknowledged all the same", t.Backlog), "remove backlog, so that senders wait, or write ack: hop")
+		}
 	}
 }

@@ -54,7 +54,7 @@ func (p *printer) sender(s *SenderStatus, now time.Time) {
 	p.queue(s.Queue, now)
 	if len(s.Peers) > 0 || len(s.Outputs) == 0 {
 		p.line()
-		p.table(targetTable(s, now))
+		p.table(targetTable(s.Targets, s.Peers, now))
 	}
 	if len(s.Outputs) > 0 {
 		p.line()
@@ -172,7 +172,7 @@ func (p *printer) receiver(s *ReceiverStatus, now time.Time) {
 		p.line()
 		p.queue(*s.Queue, now)
 		p.line()
-		p.peers(s.Targets, now)
+		p.table(targetTable(s.Targets, s.Receivers, now))
 	}
 	if len(s.Outputs) > 0 || len(s.Targets) == 0 {
 		p.line()

@@ -7,16 +7,16 @@ import (
 )
 
 // targetTable shows targets and their receivers; those of one that has several stand below it.
-func targetTable(s *SenderStatus, now time.Time) *table {
+func targetTable(targets []TargetStatus, peers []PeerStatus, now time.Time) *table {
 	t := &table{head: []string{"TARGET", "STATE", ">FOR", ">WAITING", ">OLDEST", ">RATE", "ADDRESS"}}
-	for _, g := range s.Targets {
+	for _, g := range targets {
 		if g.Policy != "" {
 			t.add(cell{g.Name, noColour}, cell{g.Policy, noColour}, cell{}, cell{}, cell{since(now, g.Oldest), noColour}, cell{}, cell{})
-			t.note(dim, reachable(g.Name, s.Peers))
+			t.note(dim, reachable(g.Name, peers))
 			targetNotes(t, &g, now)
 		}
-		for i := range s.Peers {
-			if p := &s.Peers[i]; p.Target == g.Name {
+		for i := range peers {
+			if p := &peers[i]; p.Target == g.Name {
 				peerRow(t, p, now)
 			}
 		}

@@ -217,8 +217,9 @@ type ReceiverStatus struct {
 	// Of a receiver that has had targets or plug-ins: what waits for them.
 	Queue *QueueStatus `json:"queue,omitempty"`
 	Flows []Flow       `json:"flows,omitempty"`
-	// Targets are the receivers to which a relay hands on.
-	Targets []PeerStatus `json:"targets,omitempty"`
+	// Targets are those of a relay, Receivers who they consist of.
+	Targets   []TargetStatus `json:"targets,omitempty"`
+	Receivers []PeerStatus   `json:"receivers,omitempty"`
 }
 
 // IngestTotals counts over all connections since the start of the process, those that have ended included.

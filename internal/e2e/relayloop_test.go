@@ -18,7 +18,7 @@ func (r *relay) trouble() string {
 		return ""
 	}
 	var all []string
-	for _, p := range st.Targets {
+	for _, p := range st.Receivers {
 		all = append(all, p.Error)
 	}
 	return strings.Join(all, "\n")
@@ -196,7 +196,7 @@ func TestRelayDoesMore(t *testing.T) {
 	if lives := s.lives("kept"); !slices.ContainsFunc(lives, func(text string) bool { return strings.Contains(text, "shared0 1 ") }) {
 		t.Error("the plug-in has not got what no rule matches")
 	}
-	if st := a.status(); st.Targets[0].Acked == (control.Count{}) {
-		t.Errorf("status of the target: %+v", st.Targets[0])
+	if st := a.status(); st.Receivers[0].Acked == (control.Count{}) {
+		t.Errorf("status of the target: %+v", st.Receivers[0])
 	}
 }

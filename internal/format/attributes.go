@@ -25,8 +25,9 @@ func (w *who) same(c *record.Chunk) bool {
 		return true
 	}
 	w.source, w.file, w.writer = c.Source, c.File, c.Writer
-	if w.sender == "" || w.id != c.Source.Sender {
-		w.id, w.sender = c.Source.Sender, c.Source.Sender.String()
+	if w.sender == "" || w.id != c.Source.Captor() {
+		w.id = c.Source.Captor()
+		w.sender = w.id.String()
 	}
 	return false
 }

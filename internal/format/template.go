@@ -170,7 +170,7 @@ func (p *part) shared(dst []byte, c *record.Chunk) []byte {
 	case fieldRule:
 		return append(dst, f.Rule...)
 	case fieldSender:
-		return append(dst, c.Source.Sender.String()...)
+		return append(dst, c.Source.Captor().String()...)
 	case fieldComm:
 		return append(dst, w.Comm...)
 	case fieldExe:

@@ -52,7 +52,6 @@ const (
 	whyChmpx    = "there is no second daemon"
 	whyDebug    = "log.level sets how much is logged, and the journal has it"
 	whyGeneric  = "the generic receiver of k2hash transactions is no part of K2HFTFUSE"
-	whyRelay    = "not yet: the next hop of a relay"
 	whyFuse     = "the mount unit, or ftfuse mount-unit --fstab, says the options of the mount"
 	whyPeers    = "not yet: lists of who may connect; until then a firewall says it"
 	whyTruth    = "the value is neither yes nor no, and the original skips it"
@@ -109,7 +108,7 @@ var Keys = join(
 	rows(secSvr, Translated, "outputs.template", "", "FORMAT"),
 	rows(secSvr, Translated, "outputs.plugin", "", "PLUGIN"),
 	rows(secSvr, Translated, "outputs.format", "", "BINTRANS"),
-	rows(secSvr, None, "", whyRelay, "TRANSCONF"),
+	rows(secSvr, Translated, "targets", "", "TRANSCONF"),
 	rows(secSvr, None, "", whyStore, "K2HTYPE K2HFILE K2HFULLMAP K2HINIT K2HMASKBIT K2HCMASKBIT K2HMAXELE K2HPAGESIZE"),
 	rows(secSvr, None, "", whyThreads, "DTORTHREADCNT"),
 	rows(secSvr, None, "", whyDtor, "DTORCTP"),

@@ -9,7 +9,7 @@ import (
 
 // receiver writes receiver.yaml.
 func (t *translator) receiver() string {
-	t.names, t.outputs = namer{}, nil
+	t.names, t.outputs, t.next = namer{}, nil, nil
 	t.mount = mount{path: "/dev/null", umask: -1} // a receiver has none; nothing lies there
 	s := t.src.all(secSvr)[0]
 	for _, twice := range t.src.all(secSvr)[1:] {
@@ -21,7 +21,14 @@ func (t *translator) receiver() string {
 	t.head(&p, "receiver")
 	p.gap()
 	t.listen(&p)
-	t.writeOutputs(&p)
+	if t.next != nil {
+		p.gap()
+		t.next.write(&p)
+	}
+	if t.writeOutputs(&p); len(t.outputs) == 0 {
+		p.gap()
+		p.line(0, "outputs: []", "TYPE trans: everything goes on, and nothing is kept")
+	}
 	return p.String()
 }
 
@@ -61,10 +68,23 @@ const svrOwner = "[" + secSvr + "]"
 // received translates [K2HFTFUSESVR].
 func (t *translator) received(s *Section) {
 	r := received{Section: s, base: "/var/log/ftfuse-received", path: "{path}"}
-	files := t.kind(s)
+	files, on := t.kind(s)
 	var notes []string
+	if on {
+		t.nextHop(s)
+	} else if e := s.last("TRANSCONF"); e != nil {
+		t.report.add(Translated, e, svrOwner, "left out: TYPE hands nothing on")
+	}
+	if !files && t.next != nil {
+		for _, key := range []string{"FILE_BASEDIR", "FILE_UNIFY", "FILE_TIMEFORM", "PLUGIN", "FORMAT", "BINTRANS"} {
+			if e := s.last(key); e != nil {
+				t.report.add(Translated, e, svrOwner, "left out: TYPE trans writes no files, and everything goes on as it was written")
+			}
+		}
+		return
+	}
 	if !files {
-		notes = append(notes, "TYPE trans: the original hands everything on. Until a relay can, it is kept here; let the senders name the next receiver as their target instead.")
+		notes = append(notes, "TYPE trans: the original hands everything on. Until targets name the next receiver, it is kept here.")
 	}
 	t.where(&r)
 	t.binary(&r)
@@ -95,26 +115,46 @@ func (r *received) place() []kv {
 	return []kv{base, file}
 }
 
-// kind reads TYPE and TRANSCONF and reports whether files are written.
-func (t *translator) kind(s *Section) bool {
-	files := true
-	if e := s.last("TYPE"); e != nil {
-		switch strings.ToUpper(e.Text) {
-		case "F", "FILE":
-			t.report.add(Translated, e, svrOwner, "an output of type file")
-		case "B", "BOTH":
-			t.report.add(Differs, e, svrOwner, "the files are written; "+whyRelay+". Name the next receiver as a second target of the senders")
-		case "T", "TRANS", "TRANSFER":
-			files = false
-			t.report.add(Differs, e, svrOwner, whyRelay+". What arrives is kept here in files; better, let the senders name the next receiver as their target")
-		default:
-			t.report.add(Differs, e, svrOwner, "the value is none of file, trans and both, and the original skips it: an output of type file")
-		}
+// kind reads TYPE and reports whether files are written, and whether what comes goes on.
+func (t *translator) kind(s *Section) (files, on bool) {
+	e := s.last("TYPE")
+	if e == nil {
+		return true, false
 	}
-	if e := s.last("TRANSCONF"); e != nil {
-		t.report.add(None, e, svrOwner, whyRelay+". Import "+e.Text+" to see the address, and write it as address of the target in sender.yaml of the senders")
+	switch strings.ToUpper(e.Text) {
+	case "F", "FILE":
+		t.report.add(Translated, e, svrOwner, "an output of type file")
+	case "B", "BOTH":
+		t.report.add(Translated, e, svrOwner, "an output of type file, and targets")
+		return true, true
+	case "T", "TRANS", "TRANSFER":
+		t.report.add(Translated, e, svrOwner, "targets: a relay")
+		return false, true
+	default:
+		t.report.add(Differs, e, svrOwner, "the value is none of file, trans and both, and the original skips it: an output of type file")
 	}
-	return files
+	return true, false
+}
+
+// nextHop reads the servers that TRANSCONF names.
+func (t *translator) nextHop(s *Section) {
+	e := s.last("TRANSCONF")
+	if e == nil || trim(e.Text) == "" {
+		t.report.say(Differs, "what comes is to go on, and no TRANSCONF says where: write targets in receiver.yaml, as in sender.yaml")
+		return
+	}
+	c, err := t.readOther(e)
+	if err != nil {
+		t.report.add(Differs, e, svrOwner, "the file cannot be read, so that its servers are not here: "+err.Error()+". Write targets in receiver.yaml, as in sender.yaml")
+		return
+	}
+	own := t.src
+	t.src = c
+	defer func() { t.src = own }()
+	if to := t.target(); len(to.members) > 0 {
+		t.next = &to
+		t.report.add(Translated, e, svrOwner, "targets: the servers of that file; what waits for them is bounded by queue.max_size, and senders wait when it is full")
+	}
 }
 
 // where reads FILE_BASEDIR and FILE_UNIFY.

@@ -81,6 +81,7 @@ type translator struct {
 	names   namer // of targets and outputs, which have none in common
 	mount   mount
 	outputs []*output
+	next    *target // of a relay; nil: what comes does not go on
 }
 
 func (t *translator) included(c *Config) {

@@ -168,7 +168,11 @@ func TestWhatKeysBecome(t *testing.T) {
 		{"receiver, raw", "[K2HFTFUSESVR]\nFILE_BASEDIR=/srv/in\nFORMAT=\"%L\"\nFILE_TIMEFORM=%F\n", Options{}, nil, []string{"format: raw"}},
 		{"receiver, plug-in", "[K2HFTFUSESVR]\nFILE_BASEDIR=/srv/in\nFILE_UNIFY=all.log\nPLUGIN=/bin/cat\nFORMAT=\"%H %L\"\n", Options{},
 			[]string{"type: plugin", "stdout_file: /srv/in/all.log", "format: template"}, nil},
-		{"relay", "[K2HFTFUSESVR]\nTYPE=trans\nTRANSCONF=/etc/next.ini\n", Options{}, []string{"TYPE trans"}, []string{"Import /etc/next.ini"}},
+		{"relay", "[K2HFTFUSESVR]\nTYPE=trans\nFILE_BASEDIR=/srv/in\nTRANSCONF=/etc/next.ini\n", Options{Open: nextHop},
+			[]string{"targets:", "far-away:24747", "outputs: []"}, []string{"TYPE trans writes no files", "the servers of that file"}},
+		{"relay that writes", "[K2HFTFUSESVR]\nTYPE=both\nFILE_BASEDIR=/srv/in\nTRANSCONF=/etc/next.ini\n", Options{Open: nextHop},
+			[]string{"far-away:24747", "base: /srv/in"}, nil},
+		{"relay to nowhere", "[K2HFTFUSESVR]\nTYPE=trans\nTRANSCONF=/etc/none.ini\n", Options{Open: nextHop}, []string{"type: file"}, []string{"the file cannot be read", "Write targets in receiver.yaml"}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -241,4 +245,12 @@ func FuzzTranslate(f *testing.F) {
 			}
 		}
 	})
+}
+
+// nextHop opens the configuration of a relay's connection.
+func nextHop(path string) ([]byte, error) {
+	if path == "/etc/next.ini" {
+		return []byte("[K2HTPDTOR]\nK2HTPDTOR_BROADCAST=no\n[SVRNODE]\nNAME=far-away\n"), nil
+	}
+	return nil, fs.ErrNotExist
 }

@@ -34,6 +34,7 @@ func CheckReceiver(cfg *config.Receiver) (all []Mistake) {
 		all = append(all, checkFilters("rules["+r.Name+"]", filterOptions(r.Filters, r.Otherwise, r.Sample, r.Outputs, cfg.Patterns))...)
 	}
 	all = append(all, checkTLS("tls", cfg.TLS, secure.Listens)...)
+	all = append(all, checkTargetsTLS(cfg.Targets)...)
 	return append(all, checkOutputs(cfg.Outputs)...)
 }
 

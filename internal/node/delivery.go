@@ -23,6 +23,8 @@ type delivery struct {
 	store    record.Store
 	identity uplink.Identity
 	log      *slog.Logger
+	// others returns what a cursor has of the data of others, as a relay hands it on, and its streams; nil: it is our own.
+	others func(o outlet, cur *queue.Cursor) (record.Backlog, func() []record.Stream)
 	// dial connects to a receiver of a target; host is the name that its certificate has to have.
 	dial func(ctx context.Context, t config.Target, network, address, host string) (net.Conn, error)
 }
@@ -99,19 +101,22 @@ const splitFrom = 4 << 20
 // streams gives those of an outlet ids of their own, so that two of them may lead to one receiver.
 func (d *delivery) streams(o outlet, cur *queue.Cursor) view {
 	v := view{backlog: cur, sender: d.identity.Sender, list: cur.Streams}
-	if o.target.Order == "fresh-first" && !o.shared {
+	switch {
+	case d.others != nil:
+		v.backlog, v.list = d.others(o, cur)
+	case o.target.Order == "fresh-first" && !o.shared:
 		both := cur.FreshFirst(splitFrom)
 		v.backlog, v.begin = both, both.Begin
 	}
 	if o.cursor == defaultTarget {
 		return v
 	}
-	n := share.Name(v.backlog, v.sender, "target "+o.cursor)
+	n, list := share.Name(v.backlog, v.sender, "target "+o.cursor), v.list
 	if begin := v.begin; begin != nil {
 		v.begin = func() record.Durable { return n.Mark(begin()) }
 	}
 	v.backlog, v.sender = n, n.Sender()
-	v.list = func() []record.Stream { return n.Streams(cur.Streams()) }
+	v.list = func() []record.Stream { return n.Streams(list()) }
 	return v
 }
 

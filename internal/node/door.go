@@ -88,11 +88,11 @@ func (d *door) stage(files config.TLS) (use func(), said []string, err error) {
 	}, said, nil
 }
 
-func (r *receiver) certificates() []control.Certificate {
+func (r *receiver) certificates() (list []control.Certificate) {
 	if c, ok := certificate(r.door.creds.Load()); ok {
-		return []control.Certificate{c}
+		list = append(list, c)
 	}
-	return nil
+	return append(list, r.tunnels.certificates(r.ruling.Load().cfg.Targets)...)
 }
 
 // reachable wants sockets that the service manager gave to keep to what the configuration says of open networks.

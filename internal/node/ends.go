@@ -26,7 +26,7 @@ func (r *receiver) setEnds(cfg *config.Receiver) error {
 		if t.Ack != "end" {
 			continue
 		}
-		for _, to := range routes(t) {
+		for _, to := range outlets(t) {
 			cur, err := r.intake.Load().Cursor(to.cursor)
 			if err != nil {
 				return err
@@ -92,10 +92,4 @@ func (e *ends) await(ctx context.Context, marks []record.Durable) (*queue.Cursor
 		}
 	}
 	return nil, nil
-}
-
-// well reports whether the receiver that takes what waits at a cursor is there.
-func (r *receiver) well(cursor string) bool {
-	p, ok := r.fed.get(cursor).(interface{ well() bool })
-	return ok && p.well()
 }

@@ -48,7 +48,7 @@ func (r *receiver) openIntake() (*intake, error) {
 func (r *receiver) bound(cursor string) int64 {
 	cfg := r.ruling.Load().cfg
 	for _, t := range cfg.Targets {
-		for _, to := range routes(t) {
+		for _, to := range outlets(t) {
 			if to.cursor == cursor {
 				return int64(t.Backlog)
 			}
@@ -67,7 +67,7 @@ func (r *receiver) bound(cursor string) int64 {
 func (r *receiver) room(q *queue.Queue) error {
 	cfg := r.ruling.Load().cfg
 	for _, t := range cfg.Targets {
-		for _, to := range routes(t) {
+		for _, to := range outlets(t) {
 			if c, err := q.Cursor(to.cursor); err != nil {
 				return err
 			} else if n := c.Waiting(); n >= int64(r.cfg.Queue.MaxSize) {

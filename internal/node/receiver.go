@@ -44,6 +44,7 @@ type receiver struct {
 	ends      atomic.Pointer[ends]   // nil before the outputs are open
 	ingest    *ingest.Server
 	door      door
+	tunnels   tunnels       // to the receivers of targets
 	fed       *destinations // outputs at work, by name
 	reloading sync.Mutex    // one reload at a time
 	listeners []net.Listener
@@ -206,19 +207,6 @@ func (r *receiver) newPlugins(cfg *config.Receiver) (map[string]destination, err
 		if all[c.Name], err = r.newPlugin(c); err != nil {
 			return nil, fmt.Errorf("output %s: %w", c.Name, err)
 		}
-	}
-	return all, nil
-}
-
-// newTargets makes the connections of targets, by their cursors.
-func (r *receiver) newTargets(targets []config.Target) (map[string]destination, error) {
-	all := map[string]destination{}
-	for _, t := range targets {
-		made, err := r.newRelayed(t)
-		if err != nil {
-			return nil, err
-		}
-		maps.Copy(all, made)
 	}
 	return all, nil
 }

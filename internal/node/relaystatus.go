@@ -18,11 +18,8 @@ func (r *receiver) relayStatus(st *control.ReceiverStatus, now time.Time) {
 	q := in.Queue.Stats()
 	st.Flows, st.Queue = flows(q), r.queueStatus(in, q)
 	for _, t := range r.ruling.Load().cfg.Targets {
-		for _, to := range routes(t) {
-			if p, ok := r.fed.get(to.cursor).(*relayed); ok {
-				st.Targets = append(st.Targets, r.targetStatus(p, q, now))
-			}
-		}
+		g, peers := targetStatus(r.fed, &r.rates, t, q, now)
+		st.Targets, st.Receivers = append(st.Targets, g), append(st.Receivers, peers...)
 	}
 }
 
@@ -42,13 +39,4 @@ func (r *receiver) queueStatus(in *intake, q queue.Stats) *control.QueueStatus {
 		qs.State = "full"
 	}
 	return qs
-}
-
-func (r *receiver) targetStatus(p *relayed, q queue.Stats, now time.Time) control.PeerStatus {
-	u := p.up.Status()
-	return control.PeerStatus{Target: p.cursor, Address: p.member.Address, State: u.State.String(), Since: u.Since, Turned: u.Turned, LastAck: u.LastAck,
-		Oldest: oldest(q, p.cursor), RTT: u.RTT, Window: uint64(p.target.Window), InFlight: uint64(max(u.Bytes, 0)),
-		Sent: control.Count{Bytes: u.SentBytes, Records: u.SentRecords}, Acked: control.Count{Bytes: u.AckedBytes, Records: u.AckedRecords},
-		ByteRate: r.rates.of("target "+p.cursor, u.AckedBytes, now), RecordRate: r.rates.of("target "+p.cursor+" records", u.AckedRecords, now),
-		Wire: u.WireBytes, Failures: u.Failures, Reconnects: max(u.Connects, 1) - 1, Error: u.LastError, ErrorAt: u.LastErrorAt}
 }

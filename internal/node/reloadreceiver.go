@@ -42,6 +42,10 @@ func (r *receiver) reload(context.Context) (control.Reload, error) {
 	if err != nil {
 		return control.Reload{}, refusal(err)
 	}
+	renewTargets, renewedTargets, err := r.tunnels.stage(cfg.Targets)
+	if err != nil {
+		return control.Reload{}, refusal(err)
+	}
 	plugins, targets, forget, err := r.prepare(before.cfg, cfg)
 	if err != nil {
 		return control.Reload{}, refusal(errors.Join(err, forget()))
@@ -51,10 +55,11 @@ func (r *receiver) reload(context.Context) (control.Reload, error) {
 		return control.Reload{}, refusal(errors.Join(err, forget()))
 	}
 	renew()
+	renewTargets()
 	r.ingest.SetPeers(allowed) // also where they are the same: those whose certificate is not accepted any more end by it
 	answer.Changed = append(changedRules(before.cfg.Rules, cfg.Rules, func(c config.ReceiverRule) string { return c.Name },
 		!reflect.DeepEqual(before.cfg.Patterns, cfg.Patterns)), changed...)
-	answer.Changed = append(answer.Changed, renewed...)
+	answer.Changed = append(append(answer.Changed, renewed...), renewedTargets...)
 	if !reflect.DeepEqual(before.cfg.Peers, cfg.Peers) {
 		answer.Changed = append(answer.Changed, "peers changed")
 	}
@@ -111,29 +116,24 @@ func (r *receiver) prepare(old, cfg *config.Receiver) (plugins map[string]destin
 
 // prepareTargets adds what becomes of targets to c.
 func (r *receiver) prepareTargets(c *change, old, now []config.Target) error {
-	was := map[string]config.Target{} // by cursor
+	was := map[string]outlet{}
 	for _, t := range old {
-		for _, to := range routes(t) {
-			was[to.cursor] = t
+		for _, o := range outlets(t) {
+			was[o.cursor] = o
 		}
 	}
 	for _, t := range now {
-		same := true
-		for _, to := range routes(t) {
-			before, known := was[to.cursor]
-			same = same && known && reflect.DeepEqual(before, t)
-			delete(was, to.cursor)
-			c.again[to.cursor] = known
-		}
-		if same {
-			continue
-		}
-		made, err := r.newRelayed(t)
-		if err != nil {
-			return err
-		}
-		for _, cursor := range slices.Sorted(maps.Keys(made)) {
-			c.fresh = append(c.fresh, named{"target", cursor, made[cursor]})
+		for _, o := range outlets(t) {
+			before, known := was[o.cursor]
+			delete(was, o.cursor)
+			if known && (reflect.DeepEqual(before, o) || c.turns(r.fed.get(o.cursor), before, o)) {
+				continue
+			}
+			d, err := r.delivery().open(o)
+			if err != nil {
+				return fmt.Errorf("target %s: %w", t.Name, err)
+			}
+			c.fresh, c.again[o.cursor] = append(c.fresh, named{"target", o.cursor, d}), known
 		}
 	}
 	c.gone = slices.Sorted(maps.Keys(was))

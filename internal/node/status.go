@@ -38,7 +38,8 @@ func (s *sender) status() control.Status {
 	cfg := s.ruling.Load().cfg
 	st.Certificates = s.certificates()
 	for _, t := range cfg.Targets {
-		s.targetStatus(st.Sender, t, q, now)
+		g, peers := targetStatus(s.destinations, &s.rates, t, q, now)
+		st.Sender.Targets, st.Sender.Peers = append(st.Sender.Targets, g), append(st.Sender.Peers, peers...)
 	}
 	for _, o := range cfg.Outputs {
 		st.Sender.Outputs = append(st.Sender.Outputs, s.outputStatus(o, q))

@@ -11,37 +11,37 @@ import (
 	"ftfuse/internal/uplink"
 )
 
-// targetStatus adds how a target and its receivers do.
-func (s *sender) targetStatus(st *control.SenderStatus, t config.Target, q queue.Stats, now time.Time) {
-	g := control.TargetStatus{Name: t.Name}
+// targetStatus tells how a target and its receivers do.
+func targetStatus(at *destinations, rates *rates, t config.Target, q queue.Stats, now time.Time) (g control.TargetStatus, peers []control.PeerStatus) {
+	g.Name = t.Name
 	if t.Address == "" || t.Several() {
 		g.Policy = t.Policy
 	}
-	from := len(st.Peers)
 	for _, o := range outlets(t) {
 		waits := oldest(q, o.cursor)
 		if g.Oldest.IsZero() || !waits.IsZero() && waits.Before(g.Oldest) {
 			g.Oldest = waits
 		}
-		switch d := s.destinations.get(o.cursor).(type) {
+		switch d := at.get(o.cursor).(type) {
 		case *peer:
 			p := peerStatus(d.up.Status(), &o.target)
 			p.Identity = d.identity.String()
 			p.Member, p.Address, p.Oldest, p.Waiting = o.member(), o.members[0].Address, waits, queued(q, o.cursor)
 			p.Old, p.Fresh = parts(q, o.cursor)
-			st.Peers = append(st.Peers, p)
+			peers = append(peers, p)
 		case *pool:
-			st.Peers = append(st.Peers, d.status(&g)...)
+			peers = append(peers, d.status(&g)...)
 		}
 	}
-	for i := range st.Peers[from:] {
-		p := &st.Peers[from+i]
-		p.ByteRate, p.RecordRate = s.rates.of(p.Name(), p.Acked.Bytes, now), s.rates.of(p.Name()+" records", p.Acked.Records, now)
+	for i := range peers {
+		p := &peers[i]
+		key := "target " + p.Name()
+		p.ByteRate, p.RecordRate = rates.of(key, p.Acked.Bytes, now), rates.of(key+" records", p.Acked.Records, now)
 		if p.LastAck.After(g.LastAck) {
 			g.LastAck = p.LastAck
 		}
 	}
-	st.Targets = append(st.Targets, g)
+	return g, peers
 }
 
 // status tells how the members do; g gets what is of all of them.

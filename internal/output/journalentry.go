@@ -131,7 +131,7 @@ func (e *entryMaker) prepare(c *record.Chunk) {
 			t = journald.Some(t, "FTFUSE_WRITER_CONTAINER", w.Container)
 		}
 	}
-	t = journald.Field(t, "FTFUSE_SENDER", c.Source.Sender.String())
+	t = journald.Field(t, "FTFUSE_SENDER", c.Source.Captor().String())
 	t = journald.Number(t, "FTFUSE_EPOCH", c.Source.Epoch)
 	e.tail = journald.Some(t, "FTFUSE_BOOT_ID", c.Source.BootID)
 }

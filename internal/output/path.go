@@ -23,7 +23,7 @@ type pathPart func(dst []byte, c *record.Chunk) []byte
 // values are the variables of a path whose text comes from a peer. A name is one component; path and dir may be several.
 var values = map[string]func(*record.Chunk) string{
 	"host":      func(c *record.Chunk) string { return c.Source.Host },
-	"sender":    func(c *record.Chunk) string { return c.Source.Sender.String() },
+	"sender":    func(c *record.Chunk) string { return c.Source.Captor().String() },
 	"path":      func(c *record.Chunk) string { return format.FileOf(c).Path },
 	"name":      func(c *record.Chunk) string { return format.LastName(format.FileOf(c).Path) },
 	"dir":       func(c *record.Chunk) string { p := format.FileOf(c).Path; return p[:len(p)-len(format.LastName(p))] },
