@@ -182,7 +182,7 @@ func queueText(ctx context.Context, list []configuration) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, problems, err := queueStatus(ctx, cfg)
+	s, problems, err := queueStatus(ctx, queueOf(cfg))
 	if err != nil {
 		return nil, err
 	}

@@ -10,7 +10,6 @@ import (
 
 	"github.com/dustin/go-humanize"
 
-	"ftfuse/internal/config"
 	"ftfuse/internal/control"
 )
 
@@ -18,7 +17,7 @@ import (
 var errNotDrained = errors.New("not everything that was captured is delivered")
 
 // drained fails unless every byte that was captured is delivered, so that queue and spools can go. In doubt it fails.
-func drained(cfg *config.Sender, s *control.QueueReport) error {
+func drained(spools string, s *control.QueueReport) error {
 	queued := s.Queue.Bytes
 	for _, f := range s.Flows {
 		queued = max(queued, f.Queued.Bytes)
@@ -33,7 +32,10 @@ func drained(cfg *config.Sender, s *control.QueueReport) error {
 	case s.Closed.IsZero():
 		return fmt.Errorf("%w: the sender was not stopped in order; its next start finds what it had not seen", errNotDrained)
 	}
-	return untouched(cfg.SpoolDir, s.Closed)
+	if spools == "" {
+		return nil
+	}
+	return untouched(spools, s.Closed)
 }
 
 // untouched fails if something below dir was written after a time: programs that have files open go on when the sender

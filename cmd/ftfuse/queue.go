@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -18,29 +19,56 @@ import (
 	"ftfuse/internal/config"
 	"ftfuse/internal/control"
 	"ftfuse/internal/queue"
+	"ftfuse/internal/record"
 )
 
 func newQueue(t *terminal) *cobra.Command {
-	var file string
+	var whose owner
 	c := family(&cobra.Command{
 		Use:   "queue",
-		Short: "look into the queue of a sender, check it, repair it, empty it",
-		Long: `Look after the queue on this machine's disk. status works at any time; the
-others want the sender stopped.`,
+		Short: "look into the queue of a sender or relay, check it, repair it, empty it",
+		Long: `Look after the queue on this machine's disk: of the sender, or with --role
+receiver that of a receiver's targets and plug-ins. status works at any time;
+the others want the process stopped that has the queue.`,
 		Example: `  ftfuse queue status
   systemctl stop ftfuse-sender && ftfuse queue check`,
-	}, newQueueStatus(t, &file), newQueueCheck(t, &file), newQueueExport(t, &file), newQueueRepair(t, &file), newQueuePurge(t, &file))
-	c.PersistentFlags().StringVarP(&file, "config", "c", "", "configuration `FILE` of the sender (default "+config.DefaultFile(config.RoleSender)+")")
+	}, newQueueStatus(t, &whose), newQueueCheck(t, &whose), newQueueExport(t, &whose), newQueueRepair(t, &whose), newQueuePurge(t, &whose))
+	c.PersistentFlags().StringVarP(&whose.file, "config", "c", "", "configuration `FILE` (default that of the role)")
+	c.PersistentFlags().StringVar(&whose.role, "role", string(config.RoleSender), "`sender` or receiver: whose queue it is")
 	return c
 }
 
-// queueDir returns the folder of the configured queue.
-func queueDir(t *terminal, file string) (string, error) {
-	cfg, _, err := loadSender(t, file)
-	if err != nil {
-		return "", err
+// owner says whose queue is meant.
+type owner struct{ role, file string }
+
+// queueParts are what a configuration says of a queue.
+type queueParts struct {
+	dir, socket      string
+	spools           string // "": payload lies in the queue itself
+	maxSize, minFree config.Size
+}
+
+func queueOf(cfg *config.Sender) queueParts {
+	return queueParts{cfg.Queue.Dir, cfg.Control.Socket, cfg.SpoolDir, cfg.Queue.MaxSize, cfg.Queue.MinFree}
+}
+
+// queue reads the configuration of whoever has the queue.
+func (o *owner) queue(t *terminal) (q queueParts, err error) {
+	switch config.Role(o.role) {
+	case config.RoleSender:
+		cfg, _, err := loadSender(t, o.file)
+		if err != nil {
+			return q, err
+		}
+		return queueOf(cfg), nil
+	case config.RoleReceiver:
+		cfg, _, err := loadReceiver(t, o.file)
+		if err != nil {
+			return q, err
+		}
+		return queueParts{filepath.Join(cfg.StateDir, "queue"), cfg.Control.Socket, "", cfg.Queue.MaxSize, cfg.Queue.MinFree}, nil
 	}
-	return cfg.Queue.Dir, nil
+	return q, usageError{fmt.Errorf("got --role %q, want sender or receiver", o.role), "ftfuse queue"}
 }
 
 // stopped adds to an error what to do if the sender runs, or has never run.
@@ -54,7 +82,7 @@ func stopped(err error) error {
 	return err
 }
 
-func newQueueStatus(t *terminal, file *string) *cobra.Command {
+func newQueueStatus(t *terminal, whose *owner) *cobra.Command {
 	var asJSON, empty bool
 	c := &cobra.Command{
 		Use:   "status [--json | --drained]",
@@ -63,16 +91,16 @@ func newQueueStatus(t *terminal, file *string) *cobra.Command {
   ftfuse queue status --drained && apt purge ftfuse`,
 		Args: arguments(0, 0, ""),
 		RunE: func(c *cobra.Command, _ []string) error {
-			cfg, _, err := loadSender(t, *file)
+			q, err := whose.queue(t)
 			if err != nil {
 				return err
 			}
-			s, problems, err := queueStatus(c.Context(), cfg)
+			s, problems, err := queueStatus(c.Context(), q)
 			if err != nil {
 				return stopped(err)
 			}
 			if empty {
-				return drained(cfg, &s)
+				return drained(q.spools, &s)
 			}
 			if asJSON {
 				return json.NewEncoder(t.out).Encode(s)
@@ -89,23 +117,26 @@ func newQueueStatus(t *terminal, file *string) *cobra.Command {
 }
 
 // queueStatus asks the running sender, or reads the queue of a stopped one. problems are what seems wrong there.
-func queueStatus(ctx context.Context, cfg *config.Sender) (s control.QueueReport, problems []string, err error) {
+func queueStatus(ctx context.Context, q queueParts) (s control.QueueReport, problems []string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, askLimit)
 	defer cancel()
 	var live control.Status
-	err = control.Call(ctx, cfg.Control.Socket, http.MethodGet, control.PathStatus, nil, &live)
+	err = control.Call(ctx, q.socket, http.MethodGet, control.PathStatus, nil, &live)
 	if err == nil && live.Sender != nil {
 		return control.QueueReport{Now: live.Now, Live: true, Unseen: live.Sender.Unseen, Queue: live.Sender.Queue, Flows: live.Sender.Flows}, nil, nil
+	}
+	if err == nil && live.Receiver != nil && live.Receiver.Queue != nil {
+		return control.QueueReport{Now: live.Now, Live: true, Queue: *live.Receiver.Queue, Flows: live.Receiver.Flows}, nil, nil
 	}
 	if err != nil && !errors.Is(err, control.ErrNotRunning) {
 		return s, nil, err
 	}
-	st, problems, err := queue.Status(cfg.Queue.Dir)
+	st, problems, err := queue.Status(q.dir)
 	if err != nil {
 		return s, nil, err
 	}
 	s = control.QueueReport{Now: time.Now(), Queue: control.QueueStatus{
-		Bytes: st.Held, MaxSize: uint64(cfg.Queue.MaxSize), MinFree: uint64(cfg.Queue.MinFree), DiskFree: diskFree(cfg.Queue.Dir),
+		Bytes: st.Held, MaxSize: uint64(q.maxSize), MinFree: uint64(q.minFree), DiskFree: diskFree(q.dir),
 		Epoch: st.Epoch, State: "stopped",
 	}, Closed: st.Closed, Damaged: len(problems) > 0}
 	for _, c := range st.Cursors {
@@ -128,22 +159,22 @@ func flow(target string, r queue.Row) control.Flow {
 	return f
 }
 
-func newQueueCheck(t *terminal, file *string) *cobra.Command {
+func newQueueCheck(t *terminal, whose *owner) *cobra.Command {
 	return &cobra.Command{
 		Use:     "check",
 		Short:   "read everything in the queue and verify its checksums",
 		Example: "  systemctl stop ftfuse-sender && ftfuse queue check",
 		Args:    arguments(0, 0, ""),
 		RunE: func(*cobra.Command, []string) error {
-			dir, err := queueDir(t, *file)
+			q, err := whose.queue(t)
 			if err != nil {
 				return err
 			}
-			r, err := queue.Check(dir, t.progress("checking"))
+			r, err := queue.Check(q.dir, t.progress("checking"))
 			if err != nil {
 				return stopped(err)
 			}
-			return t.report(dir, r, "`ftfuse queue repair` saves what can be read and counts the rest as gaps")
+			return t.report(q.dir, r, "`ftfuse queue repair` saves what can be read and counts the rest as gaps")
 		},
 	}
 }
@@ -161,7 +192,7 @@ func (t *terminal) report(dir string, r queue.Report, hint string) error {
 	return nil
 }
 
-func newQueueExport(t *terminal, file *string) *cobra.Command {
+func newQueueExport(t *terminal, whose *owner) *cobra.Command {
 	return &cobra.Command{
 		Use:   "export",
 		Short: "print what is queued, one JSON object for each chunk",
@@ -170,20 +201,22 @@ data in base64.`,
 		Example: "  ftfuse queue export | jq -r '.path | @base64d' | sort | uniq -c",
 		Args:    arguments(0, 0, ""),
 		RunE: func(*cobra.Command, []string) error {
-			cfg, _, err := loadSender(t, *file)
+			q, err := whose.queue(t)
 			if err != nil {
 				return err
 			}
-			spools, err := capture.OpenOffline(cfg.SpoolDir)
-			if err != nil {
-				return err
+			var spools record.Store
+			if q.spools != "" {
+				if spools, err = capture.OpenOffline(q.spools); err != nil {
+					return err
+				}
 			}
-			return stopped(queue.Export(cfg.Queue.Dir, t.out, spools, t.progress("exporting")))
+			return stopped(queue.Export(q.dir, t.out, spools, t.progress("exporting")))
 		},
 	}
 }
 
-func newQueueRepair(t *terminal, file *string) *cobra.Command {
+func newQueueRepair(t *terminal, whose *owner) *cobra.Command {
 	return &cobra.Command{
 		Use:   "repair",
 		Short: "save what can be read of a damaged queue, count the rest as gaps",
@@ -193,12 +226,12 @@ gaps.`,
 		Example: "  systemctl stop ftfuse-sender && ftfuse queue repair",
 		Args:    arguments(0, 0, ""),
 		RunE: func(*cobra.Command, []string) error {
-			dir, err := queueDir(t, *file)
+			q, err := whose.queue(t)
 			if err != nil {
 				return err
 			}
 			slog.SetDefault(slog.New(slog.DiscardHandler)) // what is found is said below, in words for people
-			found, r, err := queue.Repair(dir, t.progress("repairing"))
+			found, r, err := queue.Repair(q.dir, t.progress("repairing"))
 			if err != nil {
 				return stopped(err)
 			}
@@ -208,12 +241,12 @@ gaps.`,
 			if found.Quarantined != "" {
 				fmt.Fprintf(t.out, "damaged databases are in %s\n", found.Quarantined)
 			}
-			return t.report(dir, r, "a sender can start with this: what is missing is counted, or was delivered before")
+			return t.report(q.dir, r, "a sender can start with this: what is missing is counted, or was delivered before")
 		},
 	}
 }
 
-func newQueuePurge(t *terminal, file *string) *cobra.Command {
+func newQueuePurge(t *terminal, whose *owner) *cobra.Command {
 	var yes bool
 	c := &cobra.Command{
 		Use:   "purge --yes queued|quarantine|cursor:TARGET",
@@ -228,18 +261,18 @@ dropped, and travels to the receivers as gaps.`,
 			if what != "queued" && what != "quarantine" && !strings.HasPrefix(what, "cursor:") {
 				return usageError{fmt.Errorf("got %q, want queued, quarantine or cursor:TARGET", what), "ftfuse queue purge"}
 			}
-			dir, err := queueDir(t, *file)
+			q, err := whose.queue(t)
 			if err != nil {
 				return err
 			}
 			if !yes {
-				return exitError{fmt.Errorf("this throws data of %s away for good", dir), exitUsage, "add --yes if that is meant"}
+				return exitError{fmt.Errorf("this throws data of %s away for good", q.dir), exitUsage, "add --yes if that is meant"}
 			}
-			freed, err := queue.Purge(dir, what)
+			freed, err := queue.Purge(q.dir, what)
 			if err != nil {
 				return stopped(err)
 			}
-			_, err = fmt.Fprintf(t.out, "%s: %s given free\n", dir, humanize.IBytes(uint64(freed)))
+			_, err = fmt.Fprintf(t.out, "%s: %s given free\n", q.dir, humanize.IBytes(uint64(freed)))
 			return err
 		},
 	}

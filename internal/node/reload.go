@@ -108,6 +108,7 @@ type change struct {
 	gone   []string // names
 	fresh  []named  // in the place of one of the same name, or new
 	again  map[string]bool
+	role   string // "", or the --role that commands of the queue need
 	turned []turned
 }
 
@@ -198,7 +199,7 @@ func (c *change) names() (list []string) {
 		list = append(list, "target "+t.outlet.cursor+" has other members")
 	}
 	for _, name := range c.gone {
-		list = append(list, fmt.Sprintf("%s ended; what waits for it stays queued until `ftfuse queue purge cursor:%s`", name, name))
+		list = append(list, fmt.Sprintf("%s ended; what waits for it stays queued until `ftfuse queue purge%s cursor:%s`", name, c.role, name))
 	}
 	return list
 }

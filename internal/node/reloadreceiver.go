@@ -101,7 +101,7 @@ func (r *receiver) keepFixed(cfg, old *config.Receiver) []string {
 // prepare makes all plug-ins, and the targets that are new or differ, and their queue if it is not there yet, before anything
 // is changed. forget takes back what it has begun for them, when they are not to run.
 func (r *receiver) prepare(old, cfg *config.Receiver) (plugins map[string]destination, targets *change, forget func() error, err error) {
-	targets, forget = &change{again: map[string]bool{}}, func() error { return nil }
+	targets, forget = &change{again: map[string]bool{}, role: " --role receiver"}, func() error { return nil }
 	if needsQueue(cfg) {
 		if err := r.wantIntake(); err != nil {
 			return nil, targets, forget, err
