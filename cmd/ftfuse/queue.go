@@ -26,7 +26,7 @@ func newQueue(t *terminal) *cobra.Command {
 	var whose owner
 	c := family(&cobra.Command{
 		Use:   "queue",
-		Short: "look into the queue of a sender or relay, check it, repair it, empty it",
+		Short: "look into a queue, of a sender or relay, check, repair, empty it",
 		Long: `Look after the queue on this machine's disk: of the sender, or with --role
 receiver that of a receiver's targets and plug-ins. status works at any time;
 the others want the process stopped that has the queue.`,
