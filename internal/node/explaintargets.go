@@ -78,7 +78,7 @@ func explainTargets(e *control.Explanation, names []string, targets []config.Tar
 		}
 	}
 	for _, t := range targets {
-		x := control.ExplainedTarget{Name: t.Name, Type: "target", Where: t.Address}
+		x := explainMembers(&t)
 		if t.Compression != "none" {
 			x.Notes = append(x.Notes, "compressed by "+t.Compression)
 		}
@@ -87,6 +87,28 @@ func explainTargets(e *control.Explanation, names []string, targets []config.Tar
 	for _, o := range outputs {
 		add(explainOutput(o))
 	}
+}
+
+// explainMembers says where a target sends to.
+func explainMembers(t *config.Target) control.ExplainedTarget {
+	x := control.ExplainedTarget{Name: t.Name, Type: "target", Where: t.Address, Backlog: int64(t.Backlog)}
+	if t.Address != "" && !t.Several() {
+		return x
+	}
+	var list []string
+	for _, m := range t.Receivers() {
+		list = append(list, m.Address)
+	}
+	switch t.Policy {
+	case "only":
+		x.Notes = append(x.Notes, "all to member "+t.Only)
+	case "hash":
+		x.Notes = append(x.Notes, "hash of "+t.Hash)
+	default:
+		x.Notes = append(x.Notes, t.Policy)
+	}
+	x.Where = strings.Join(list, ", ")
+	return x
 }
 
 func explainOutput(o config.Output) control.ExplainedTarget {
