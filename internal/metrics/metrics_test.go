@@ -214,7 +214,7 @@ const intro = `# Metrics and health
 ` + "| `/healthz` | one line of JSON: 200 and `\"status\":\"ok\"`, or 503 and the reasons, each with a code, the name of what it is about, and a text |" + `
 
 The figures are those of ` + "`ftfuse status`" + `, taken when somebody asks; nothing is counted twice. Values of labels come from the
-configuration (` + "`rule`, `target`, `mount`, `output`" + `) or from lists in the program (` + "`reason`, `mode`, `role`, `stream`" + `): no paths, process ids or
+configuration (` + "`rule`, `target`, `mount`, `output`" + `, and ` + "`member`" + `) or from lists in the program (` + "`reason`, `mode`, `role`, `stream`" + `): no paths, process ids or
 names of peers. What is said per peer is in ` + "`ftfuse status --json`" + `.
 
 | code of a reason | subject | 503 while |

@@ -21,7 +21,7 @@ func TestOutlets(t *testing.T) {
 	} {
 		cfg := loadedSender(t, `rules: [{name: r, match: ["**"], targets: [t]}]`, `targets: [{name: t, `+c.target+`}]`)
 		var got []string
-		for _, o := range outlets(cfg.Targets[0]) {
+		for _, o := range outlets(cfg.Targets[len(cfg.Targets)-1]) {
 			text := o.cursor + ": " + o.members[0].Name
 			switch {
 			case len(o.members) > 1:
