@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"ftfuse/internal/control"
@@ -23,16 +24,54 @@ func (f *fleet) settle() {
 	f.t.Helper()
 	f.endWriters()
 	f.drained()
+	if slices.ContainsFunc(f.of("receiver"), func(s *station) bool { return len(s.routes) > 0 }) {
+		f.until("relays hand all on", 60*time.Second, f.relayed)
+	}
 	f.judge()
+}
+
+// relayed reports whether all has come to where it goes.
+func (f *fleet) relayed() bool {
+	there := f.there()
+	for _, s := range f.of("sender") {
+		for _, r := range s.routes {
+			came := r.cover(there)
+			for _, l := range s.loads {
+				if slices.ContainsFunc(l.ok, func(n int) bool { return came[written{l.id, n}] == 0 }) {
+					return false
+				}
+			}
+		}
+	}
+	return true
+}
+
+// there is what has come to each receiver that is no relay.
+func (f *fleet) there() map[*station]lines {
+	f.t.Helper()
+	there := map[*station]lines{}
+	for _, s := range f.of("receiver") {
+		if len(s.routes) == 0 {
+			there[s] = s.arrived()
+		}
+	}
+	return there
 }
 
 func (f *fleet) endWriters() {
 	f.t.Helper()
 	for _, s := range f.of("sender") {
-		for _, l := range s.loads {
-			if l.cmd.ProcessState == nil {
-				l.end(f.t)
-			}
+		s.endWriters()
+	}
+}
+
+// endWriters ends what still writes at a sender, when it has written something.
+func (s *station) endWriters() {
+	s.f.t.Helper()
+	for _, l := range s.loads {
+		if l.cmd.ProcessState == nil {
+			s.f.until("writer "+l.id+" has written", 20*time.Second, func() bool { return l.written() > 0 })
+			l.end(s.f.t)
 		}
 	}
 }
@@ -76,12 +115,7 @@ func (s *station) waiting() (waits bool, flows string) {
 // are in order, and the counters say the same.
 func (f *fleet) judge() {
 	f.t.Helper()
-	there := map[*station]lines{}
-	for _, s := range f.stations {
-		if s.role == "receiver" && len(s.routes) == 0 {
-			there[s] = s.arrived()
-		}
-	}
+	there := f.there()
 	for _, s := range f.of("sender") {
 		for _, r := range s.routes {
 			came := r.cover(there)

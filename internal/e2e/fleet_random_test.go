@@ -41,6 +41,7 @@ func storm(t *testing.T, seed int64) {
 	t.Logf("schedule: FTFUSE_SCHEDULE=%d", seed)
 	rnd := rand.New(rand.NewSource(seed))
 	f := newFleet(t)
+	f.program = nimble(t)
 	f.shape(rnd)
 	f.start()
 	for _, s := range f.of("sender") {
@@ -155,9 +156,7 @@ func (w *weather) clone() {
 	s := w.any(f.of("sender"))
 	w.cloned = true
 	w.clear()
-	for _, l := range s.loads {
-		l.end(f.t)
-	}
+	s.endWriters()
 	s.drain()
 	s.proc.stop(f.t)
 	c := s.clone(s.name + "c")

@@ -22,6 +22,7 @@ type fleet struct {
 	t        *testing.T
 	dir      string // short: there are sockets below it
 	net      *netlab.Network
+	program  string // that all run
 	stations []*station
 }
 
@@ -57,7 +58,7 @@ func newFleet(t *testing.T) *fleet {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fleet{t: t, dir: dir}
+	f := &fleet{t: t, dir: dir, program: program}
 	t.Cleanup(f.end)
 	if f.net, err = netlab.New(); err != nil {
 		t.Fatal(err)
@@ -208,7 +209,7 @@ func (s *station) start() {
 		t.Fatal(err)
 	}
 	s.lives++
-	c := exec.Command(program, s.role, "--config", config)
+	c := exec.Command(s.f.program, s.role, "--config", config)
 	s.proc = startDaemon(t, s.name, c, func() error { return s.host.Start(c) })
 	s.f.until(s.name+" serves", 30*time.Second, func() bool { return s.serves() || s.proc.ended() })
 	if s.proc.ended() {

@@ -46,22 +46,43 @@ func buildAndRun(m *testing.M) int {
 	return m.Run()
 }
 
-// killable returns the program that can be killed at any point of a request (internal/mount, build tag killpoints). It has
-// no race detector: it lives for one request at a time, and starts five times as fast.
+// killable returns the program that can be killed at any point of a request (internal/mount, build tag killpoints).
 func killable(t *testing.T) string {
 	t.Helper()
-	path := program + "-killpoints"
-	buildKillable.Do(func() {
-		c := exec.Command("go", "build", "-tags", "killpoints", "-o", path, "ftfuse/cmd/ftfuse")
-		c.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := c.CombinedOutput(); err != nil {
-			t.Fatalf("build ftfuse with kill points: %v\n%s", err, out)
-		}
-	})
+	return built(t, buildKillable)
+}
+
+// nimble returns the program without the race detector: it starts five times as fast, for tests that start it hundreds of
+// times and look for races elsewhere.
+func nimble(t *testing.T) string {
+	t.Helper()
+	return built(t, buildNimble)
+}
+
+func built(t *testing.T, build func() (string, error)) string {
+	t.Helper()
+	path, err := build()
+	if err != nil {
+		t.Fatal(err)
+	}
 	return path
 }
 
-var buildKillable sync.Once
+var (
+	buildKillable = sync.OnceValues(func() (string, error) { return buildPlain("killpoints") })
+	buildNimble   = sync.OnceValues(func() (string, error) { return buildPlain("") })
+)
+
+// buildPlain builds the program with these tags and no race detector.
+func buildPlain(tags string) (string, error) {
+	path := program + "-plain" + tags
+	c := exec.Command("go", "build", "-tags", tags, "-o", path, "ftfuse/cmd/ftfuse")
+	c.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := c.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build ftfuse without the race detector, tags %q: %w: %s", tags, err, out)
+	}
+	return path, nil
+}
 
 // soak multiplies the number of misfortunes: 1 unless FTFUSE_SOAK says more.
 func soak(n int) int {
