@@ -48,6 +48,9 @@ var edges = map[string]string{
 	"internal/share":                  "record",
 	"internal/resolve":                "",
 	"internal/resolve/dnstest":        "", // for tests
+	"internal/probe":                  "record wire",
+	"internal/carry":                  "record probe uplink wire",
+	"internal/show":                   "record ingest format",
 	"internal/ingest":                 "record pulse wire notice",
 	"internal/ledger":                 "record notice",
 	"internal/ledger/faulty":          "", // fault injection for tests
