@@ -69,7 +69,7 @@ var edges = map[string]string{
 	"receiver/examples/ftfuse-sqlite": "receiver",
 	"internal/receivertest":           "record queue uplink wire", // for tests
 	"internal/netlab":                 "",                         // networks of hosts for tests
-	"cmd/ftfuse":                      "authority secure bugreport record rules filter format capture refine queue output plugin config control node systemd notice top k2hft",
+	"cmd/ftfuse":                      "authority secure bugreport record rules filter format capture refine queue output plugin config control node systemd notice top k2hft wire probe carry show resolve",
 	"cmd/mount.ftfuse":                "attach handover notice systemd",
 	"cmd/ftfuse-broker":               "handover systemd",
 	"scripts/bench":                   "record wire",

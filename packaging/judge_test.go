@@ -120,7 +120,7 @@ func TestManualPages(t *testing.T) {
 		want := []string{"NAME", name + " - ", "SEE ALSO", "ftfuse " + version}
 		switch name {
 		case "ftfuse":
-			want = append(want, "ftfuse queue status [--json", "ftfuse mount-unit [--fstab", "ftfuse reload [--role", "ftfuse tap [--path", "ftfuse top [--interval", "ftfuse import [", "/etc/ftfuse/receiver.yaml", "EXIT STATUS")
+			want = append(want, "ftfuse queue status [--json", "ftfuse mount-unit [--fstab", "ftfuse reload [--role", "ftfuse tap [--path", "ftfuse ping [--count", "ftfuse send [--to", "ftfuse receive --stdout", "ftfuse top [--interval", "ftfuse import [", "/etc/ftfuse/receiver.yaml", "EXIT STATUS")
 		case "ftfuse-sender.yaml":
 			want = append(want, "queue.max_size (default 8GiB)", "rules.match (required)", "WHERE VALUES COME FROM")
 		case "ftfuse-receiver.yaml":

@@ -40,8 +40,8 @@ func newRoot(t *terminal) *cobra.Command {
 	root.SetHelpTemplate(helpTemplate)
 	root.SetHelpCommand(newHelp(root))
 	root.AddCommand(
-		newSender(t), newReceiver(t), newCheck(t), newTest(t), newConfig(t), newExplain(t), newStatus(t), newTop(t), newTap(t), newReload(t), newQueue(t),
-		newCerts(t), newImport(t), newMountUnit(t),
+		newSender(t), newReceiver(t), newCheck(t), newTest(t), newConfig(t), newExplain(t), newStatus(t), newTop(t), newTap(t), newPing(t), newSend(t),
+		newReceive(t), newReload(t), newQueue(t), newCerts(t), newImport(t), newMountUnit(t),
 		newBugreport(t), newVersion(t),
 	)
 	root.AddCommand(newManual(t, root))

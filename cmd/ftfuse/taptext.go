@@ -13,7 +13,10 @@ import (
 )
 
 // human prints a record as one line.
-func (v *tapView) human(r *control.TapRecord) {
+func (v *tapView) human(r *control.TapRecord) { v.out.Write(v.append(v.out.AvailableBuffer(), r)) }
+
+// append appends a record as one line.
+func (v *tapView) append(dst []byte, r *control.TapRecord) []byte {
 	at := r.Time
 	if t, err := time.Parse(time.RFC3339Nano, at); err == nil {
 		at = t.Local().Format("15:04:05.000")
@@ -54,8 +57,7 @@ func (v *tapView) human(r *control.TapRecord) {
 	if !v.plain {
 		head = colour + head + reset
 	}
-	v.out.WriteString(strings.TrimRight(head+" "+text, " "))
-	v.out.WriteByte('\n')
+	return append(append(dst, strings.TrimRight(head+" "+text, " ")...), '\n')
 }
 
 // cut shortens s to n characters.

@@ -143,6 +143,9 @@ func (a *asking) note(s Step) bool {
 // encrypt opens TLS where the target has it.
 func (a *asking) encrypt(ctx context.Context) bool {
 	began := time.Now()
+	if a.o.Wrap == nil && a.o.Network == "unix" {
+		return a.done("TLS", began, "none: it does not leave this machine")
+	}
 	if a.o.Wrap == nil {
 		return a.done("TLS", began, "none: what is sent can be read on the way")
 	}

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"ftfuse/internal/ingest"
 	"ftfuse/internal/record"
 	"ftfuse/internal/wire"
@@ -128,24 +130,26 @@ func TestFailures(t *testing.T) {
 	}
 }
 
-// A firewall that throws packets away, as a listener whose queue is full.
+// A firewall that throws packets away, as a listener does whose queue is full.
 func TestBlackhole(t *testing.T) {
-	ln, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer ln.Close()
-	var d net.Dialer
-	for range 10_000 { // until the kernel drops what comes: its queue is somaxconn long
-		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
-		nc, err := d.DialContext(ctx, "tcp", ln.Addr().String())
-		cancel()
-		if err != nil {
-			break
-		}
-		defer nc.Close()
+	defer unix.Close(fd)
+	err = errors.Join(unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}), unix.Listen(fd, 0))
+	name, err2 := unix.Getsockname(fd)
+	if err = errors.Join(err, err2); err != nil {
+		t.Fatal(err)
 	}
-	r := ask("tcp", ln.Addr().String())
+	at := fmt.Sprintf("127.0.0.1:%d", name.(*unix.SockaddrInet4).Port)
+	for full := false; !full; { // one fits its queue
+		nc, err := net.DialTimeout("tcp", at, 300*time.Millisecond)
+		if full = err != nil; !full {
+			defer nc.Close()
+		}
+	}
+	r := ask("tcp", at)
 	if f := r.Failure(); f == nil || f.Name != "TCP" || !strings.Contains(f.Hint, "firewall") {
 		t.Errorf("got\n%s", texts(r))
 	}

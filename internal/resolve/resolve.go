@@ -247,3 +247,12 @@ func single(m Listed) Receiver {
 	}
 	return Receiver{Name: m.Name, Address: m.Address, Host: host, Weight: m.Weight}
 }
+
+// Once asks for the members and returns their receivers; with an error, those that are known all the same.
+func Once(ctx context.Context, members []Listed) ([]Receiver, error) {
+	w := New(Options{Members: members, Logger: slog.New(slog.DiscardHandler)})
+	w.round(ctx)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.list, w.failing
+}
