@@ -13,7 +13,7 @@ func TestCertificatesInStatus(t *testing.T) {
 		{Target: "main", File: "/x/a.crt", Identity: "web1", Expires: now.Add(90*24*time.Hour + time.Minute)},
 		{Target: "soon", File: "/x/b.crt", Identity: "web1", Expires: now.Add(24*time.Hour + time.Minute)},
 		{Target: "late", File: "/x/c.crt", Identity: "web1", Expires: now.Add(-time.Minute)},
-	}, Sender: &SenderStatus{Peers: []PeerStatus{{Target: "main", Address: "logs:1", TLS: true, Identity: "logs.example.net", State: "connected"}}}}
+	}, Sender: &SenderStatus{Targets: []TargetStatus{{Name: "main"}}, Peers: []PeerStatus{{Target: "main", Address: "logs:1", TLS: true, Identity: "logs.example.net", State: "connected"}}}}
 	var b bytes.Buffer
 	if err := s.Print(&b, Style{}); err != nil {
 		t.Fatal(err)

@@ -146,6 +146,7 @@ type allowed struct {
 	by     *entry
 	source *record.Source
 	files  map[*record.File]struct{}
+	captor record.SenderID // of what the peer has sent, where it is no relay; zero: nothing yet
 }
 
 // maxAllowed bounds the files that one connection remembers.
@@ -189,8 +190,23 @@ func (c *conn) permit(it *item) error {
 
 // mayBring says whether c may send what comes from s.
 func (c *conn) mayBring(e *entry, s *record.Source, number uint64) error {
-	if !e.Relay && (s.Sender != c.hello.Sender || s.Hops != "") {
+	if !e.Relay && !c.own(s) {
 		return refuse(DeniedRelay, wire.Denied, number, "%s may not bring data of others (of host %q, sender %v): peer %s of the receiver has no relay: true", c.who.Name, s.Host, s.Captor(), e.Name)
 	}
 	return c.mayBe(e, s.Host, number)
+}
+
+// own reports whether c's peer has captured what comes from s. It may have given its streams ids that are derived from its
+// own; then all of them name one sender that captured them.
+func (c *conn) own(s *record.Source) bool {
+	if s.Hops != "" {
+		return false
+	}
+	if s.Sender != c.hello.Sender && s.First == (record.SenderID{}) {
+		return false
+	}
+	if c.allowed.captor == (record.SenderID{}) {
+		c.allowed.captor = s.Captor()
+	}
+	return s.Captor() == c.allowed.captor
 }

@@ -33,9 +33,26 @@ func at(s record.Stream, seq uint64, host, file string) []record.Chunk {
 	return list
 }
 
+// A sender may give its streams ids that are derived from its own: no relay is needed for that.
+func TestDerivedStreamsAreOwn(t *testing.T) {
+	out := newMemory()
+	s, address := serve(t, Options{Output: out})
+	s.SetPeers([]Allowance{web()})
+	target := stream(1)
+	p := connect(t, address, record.Stream{Sender: target.Sender.Derive("target x"), Epoch: target.Epoch}, 1)
+	for n := range uint64(3) {
+		part := at(target, n+1, "h", "p")
+		part[0].Source = part[0].Source.Via(target.Sender.Derive(string(rune('a' + n))))
+		p.batch(part)
+		p.acked(n + 1)
+	}
+}
+
 // What a peer may not send is refused with the batch that has it, of which nothing is stored, and counted by its reason.
 func TestWhatPeersMayNotSend(t *testing.T) {
 	own := stream(1)
+	foreign := at(own, 2, "h", "p")
+	foreign[0].Source = at(stream(9), 2, "h", "p")[0].Source.Via(own.Sender.Derive("part 1"))
 	relayed := at(own, 2, "h", "p")
 	relayed[0].Source.Hops = string(make([]byte, record.HopLen))
 	for name, test := range map[string]struct {
@@ -48,6 +65,7 @@ func TestWhatPeersMayNotSend(t *testing.T) {
 		"another file":        {func(a *Allowance) { a.Paths = glob("p*") }, at(own, 2, "h", "q"), DeniedPath, `may not send file "q"`},
 		"a file by a detour":  {func(a *Allowance) { a.Paths = func(p string) bool { return p == "p" || strings.HasPrefix(p, "web/") } }, at(own, 2, "h", "web/../db/x"), DeniedPath, "web/../db/x"},
 		"others' data":        {func(*Allowance) {}, at(stream(9), 1, "h", "p"), DeniedRelay, "may not bring data of others"},
+		"others' under an id": {func(*Allowance) {}, foreign, DeniedRelay, "may not bring data of others"},
 		"data by a relay":     {func(*Allowance) {}, relayed, DeniedRelay, "may not bring data of others"},
 		"a host, of a relay":  {func(a *Allowance) { a.Relay = true; a.Hosts = glob("h") }, at(stream(9), 1, "db1", "p"), DeniedHost, `"db1"`},
 		"the second of a few": {func(a *Allowance) { a.Paths = glob("p*") }, append(at(own, 2, "h", "p"), at(own, 3, "h", "q")...), DeniedPath, `"q"`},
