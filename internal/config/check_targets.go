@@ -14,6 +14,9 @@ func (l *loader) checkTarget(at string, t Target, room Size) {
 	if t.Compression != "zstd" && l.changed(t, "level") {
 		l.doubt(at+".level", "has no effect with compression: "+t.Compression, "write compression: zstd, or remove it")
 	}
+	if b := t.RateLimit.Bytes; 0 < b && b < leastRate {
+		l.bad(at+".rate_limit.bytes", fmt.Sprintf("got %s, want at least %s a second: receivers give up a batch that comes more slowly", b, Size(leastRate)), "write 64KiB or more, or 0 for no limit")
+	}
 	if t.RateLimit.Bytes == 0 && l.changed(t, "rate_limit.burst") {
 		l.doubt(at+".rate_limit.burst", "has no effect without bytes", "write bytes too, or remove it")
 	}

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// leastRate is the least that a peer's bytes may be, a second: a batch has to arrive before its sender gives it up.
+// leastRate is the least that a target or a peer may be held to, in bytes a second: a batch has to arrive before it is given up.
 const leastRate = 64 << 10
 
 // parts are the keys of a section tls that name files, in its order.

@@ -23,14 +23,16 @@ type delivery struct {
 	store    record.Store
 	identity uplink.Identity
 	log      *slog.Logger
+	lines    *lines
+	classes  []pace.Class // of data, in use beside normal
 	// others returns what a cursor has of the data of others, as a relay hands it on, and its streams; nil: it is our own.
 	others func(o outlet, cur *queue.Cursor) (record.Backlog, func() []record.Stream)
 	// dial connects to a receiver of a target; host is the name that its certificate has to have.
 	dial func(ctx context.Context, t config.Target, network, address, host string) (net.Conn, error)
 }
 
-func (s *sender) delivery() *delivery {
-	return &delivery{queue: s.queue, store: s.capture, log: s.log, dial: s.tunnels.dial,
+func (s *sender) delivery(classes []pace.Class) *delivery {
+	return &delivery{queue: s.queue, store: s.capture, log: s.log, dial: s.tunnels.dial, lines: &s.lines, classes: classes,
 		identity: uplink.Identity{Sender: s.source.Sender, Host: s.source.Host, BootID: s.source.BootID, Instance: s.instance}}
 }
 
@@ -40,7 +42,7 @@ func (d *delivery) open(o outlet) (destination, error) {
 	if err != nil {
 		return nil, err
 	}
-	line, err := d.line(o.target)
+	line, err := d.lines.of(o.target, d.classes)
 	if err != nil {
 		return nil, err
 	}
@@ -50,14 +52,6 @@ func (d *delivery) open(o outlet) (destination, error) {
 	return d.newPeer(o, cur, line)
 }
 
-// line is what all connections of a target share; nil where nothing holds them up.
-func (d *delivery) line(t config.Target) (*pace.Line, error) {
-	if t.RateLimit.Bytes == 0 {
-		return nil, nil
-	}
-	return pace.New(int64(t.RateLimit.Bytes), t.RateLimit.Burst)
-}
-
 // newPeer makes the connection to the one receiver of an outlet.
 func (d *delivery) newPeer(o outlet, cur *queue.Cursor, line *pace.Line) (destination, error) {
 	if len(o.members) != 1 {
@@ -65,7 +59,7 @@ func (d *delivery) newPeer(o outlet, cur *queue.Cursor, line *pace.Line) (destin
 	}
 	m := o.members[0]
 	var who identity
-	u := d.uplink(o.target, line, m.Address, hostOf(m.Address), &who)
+	u := d.uplink(o, line, m.Address, hostOf(m.Address), &who)
 	view := d.streams(o, cur)
 	u.Backlog, u.Streams, u.Identity.Sender, u.Begin = view.backlog, view.list, view.sender, view.begin
 	u.Logger = u.Logger.With("target", o.cursor)
@@ -124,7 +118,8 @@ func (d *delivery) streams(o outlet, cur *queue.Cursor) view {
 const defaultTarget = "default"
 
 // uplink is what the configuration of a target says of each of its connections.
-func (d *delivery) uplink(t config.Target, line *pace.Line, at, host string, who *identity) uplink.Options {
+func (d *delivery) uplink(o outlet, line *pace.Line, at, host string, who *identity) uplink.Options {
+	t := o.target
 	network, address := config.Network(at)
 	return uplink.Options{
 		Store: d.store, Epoch: d.queue.Epoch, Identity: d.identity,
@@ -138,7 +133,7 @@ func (d *delivery) uplink(t config.Target, line *pace.Line, at, host string, who
 		Codec:  map[string]wire.Codec{"none": wire.None, "s2": wire.S2, "zstd": wire.Zstd}[t.Compression],
 		Level:  t.Level,
 		Window: int64(t.Window), Batches: t.WindowBatches,
-		Line: line, Class: pace.Normal, MaxAge: t.MaxAge,
+		Line: line, Class: o.class, MaxAge: t.MaxAge,
 		DialTimeout: t.Timeouts.Connect, WriteTimeout: t.Timeouts.Write, AckTimeout: t.Timeouts.Ack, DeadAfter: 3 * t.Keepalive,
 		BackOffMin: t.Backoff.Min, BackOffMax: t.Backoff.Max, Logger: d.log.With("part", "uplink"),
 	}

@@ -4,19 +4,37 @@ import (
 	"slices"
 
 	"ftfuse/internal/config"
+	"ftfuse/internal/pace"
 	"ftfuse/internal/record"
 )
 
 // outlet is one position in the queue for a target: with broadcast that of one member, else that of the whole target.
 type outlet struct {
-	cursor  string
+	cursor  string          // its name: TARGET, TARGET/MEMBER with broadcast, and :CLASS behind it where that is not normal
 	target  config.Target   // without address and members, so that outlets can be compared
 	members []config.Member // that data at this position can go to
 	shared  bool            // it goes to one or the other of them; else there is one
+	class   pace.Class      // of the data
+	paced   bool            // data of other classes has positions beside it, and shares its line
 }
 
-// outlets are the positions that a target has in the queue.
-func outlets(t config.Target) []outlet {
+// outlets are the positions that a target has in the queue, for data of normal priority and for that of further classes.
+func outlets(t config.Target, further ...pace.Class) []outlet {
+	all := plainOutlets(t)
+	for i := range all {
+		all[i].class, all[i].paced = pace.Normal, len(further) > 0
+	}
+	for _, o := range all {
+		plain := o.cursor
+		for _, c := range further {
+			o.cursor, o.class = classCursor(plain, c), c
+			all = append(all, o)
+		}
+	}
+	return all
+}
+
+func plainOutlets(t config.Target) []outlet {
 	list, shared := t.Receivers(), t.Several()
 	single := t.Address != ""
 	t.Address, t.Members = "", nil
@@ -41,52 +59,97 @@ func (o *outlet) member() string {
 	return o.members[0].Name
 }
 
-// cursors are the positions in the queue that each target or output stands for, where that is not one of its own name.
-func cursors(targets []config.Target) map[string][]string {
-	all := map[string][]string{}
-	for _, t := range targets {
-		list := outlets(t)
-		if len(list) == 1 && list[0].cursor == t.Name {
-			continue
-		}
-		for _, o := range list {
-			all[t.Name] = append(all[t.Name], o.cursor)
+// called is the name of a member's connection for people: those of data that is not normal have the class behind it.
+func (o *outlet) called(member string) string {
+	if o.class == pace.Normal {
+		return member
+	}
+	return classCursor(member, o.class)
+}
+
+// way is how the queue takes what rules send.
+type way struct {
+	class map[string]pace.Class  // of rules that are not normal
+	to    [3]map[string][]string // by class: the positions that a target stands for, where that is not one of its own name
+	all   []string               // of normal data, for what names no target; nil: the queue knows them itself
+}
+
+// newWay is that of a configuration. classes are those that are in use beside normal.
+func newWay(cfg *config.Sender, classes []pace.Class) *way {
+	w := &way{class: map[string]pace.Class{}}
+	for _, r := range cfg.Rules {
+		if c := classOf(r.Priority); c != pace.Normal {
+			w.class[r.Name] = c
 		}
 	}
-	return all
+	if len(classes) > 0 {
+		w.all = cursorNames(cfg)
+	}
+	for _, t := range cfg.Targets {
+		for _, o := range outlets(t, classes...) {
+			if w.to[o.class] == nil {
+				w.to[o.class] = map[string][]string{}
+			}
+			w.to[o.class][t.Name] = append(w.to[o.class][t.Name], o.cursor)
+		}
+	}
+	return w
 }
 
 // spread replaces the names of targets by those of their positions.
-func spread(names []string, cursors map[string][]string) []string {
-	if !slices.ContainsFunc(names, func(n string) bool { return cursors[n] != nil }) {
-		return names
+func (w *way) spread(names []string, class pace.Class) []string {
+	if names == nil {
+		return w.all
 	}
-	var all []string
+	all := make([]string, 0, len(names))
 	for _, n := range names {
-		if list := cursors[n]; list != nil {
+		if list := w.to[class][n]; list != nil {
 			all = append(all, list...)
 		} else {
-			all = append(all, n)
+			all = append(all, n) // an output: it has no line
 		}
 	}
 	return all
 }
 
+// of is the class of a chunk.
+func (w *way) of(c *record.Chunk) pace.Class {
+	if c.File == nil {
+		return pace.Normal
+	}
+	if class, known := w.class[c.File.Rule]; known {
+		return class
+	}
+	return pace.Normal
+}
+
+// straight reports whether every target is one position of its name.
+func (w *way) straight() bool {
+	if len(w.class) > 0 || w.all != nil {
+		return false
+	}
+	for name, list := range w.to[pace.Normal] {
+		if len(list) != 1 || list[0] != name {
+			return false
+		}
+	}
+	return true
+}
+
 // forCursors returns chunks as the queue takes them: for cursors. The given ones stay as they are, for people know targets.
-func (r *ruling) forCursors(chunks []record.Chunk) []record.Chunk {
-	if len(r.cursors) == 0 {
+func (w *way) forCursors(chunks []record.Chunk) []record.Chunk {
+	if w.straight() {
 		return chunks
 	}
 	list := slices.Clone(chunks)
 	var from, to []string // one list follows the same one mostly, and equal neighbours share their entry in the queue
+	var class pace.Class
 	for i := range list {
-		names := list[i].Targets
-		if i == 0 || !slices.Equal(names, from) {
-			from, to = names, spread(names, r.cursors)
+		names, c := list[i].Targets, w.of(&list[i])
+		if i == 0 || c != class || (names == nil) != (from == nil) || !slices.Equal(names, from) {
+			from, class, to = names, c, w.spread(names, c)
 		}
-		if names != nil {
-			list[i].Targets = to
-		}
+		list[i].Targets = to
 	}
 	return list
 }

@@ -2,9 +2,9 @@ package node
 
 import (
 	"fmt"
-	"slices"
 	"testing"
 
+	"ftfuse/internal/pace"
 	"ftfuse/internal/record"
 )
 
@@ -40,18 +40,63 @@ func TestOutlets(t *testing.T) {
 	}
 }
 
-// Rules and people name the target; the queue has its positions.
+// Rules and people name the target; the queue has its positions, and further ones for data that is to go first or last.
 func TestChunksForCursors(t *testing.T) {
-	r := &ruling{cursors: map[string][]string{"copies": {"copies/a", "copies/b"}}}
-	both, one := []string{"main", "copies"}, []string{"main"}
-	given := []record.Chunk{{Seq: 1, Targets: both}, {Seq: 2, Targets: both}, {Seq: 3, Targets: one}, {Seq: 4}, {Seq: 5, Targets: both}}
-	got := r.forCursors(given)
-	for i, want := range [][]string{{"main", "copies/a", "copies/b"}, {"main", "copies/a", "copies/b"}, {"main"}, nil, {"main", "copies/a", "copies/b"}} {
-		if !slices.Equal(got[i].Targets, want) || (got[i].Targets == nil) != (want == nil) {
-			t.Errorf("chunk %d: got %v, want %v", i, got[i].Targets, want)
-		}
+	const head = `targets: [{name: copies, policy: broadcast, members: [{name: a, address: "127.0.0.1:1"}, {name: b, address: "127.0.0.1:2"}]}, {name: main, address: "127.0.0.1:3"}]`
+	chunk := func(rule string, targets ...string) record.Chunk {
+		return record.Chunk{File: &record.File{Rule: rule}, Targets: targets}
 	}
-	if !slices.Equal(given[0].Targets, both) {
-		t.Errorf("the given chunk has become %v", given[0].Targets)
+	for name, c := range map[string]struct {
+		rules string
+		given []record.Chunk
+		want  []string
+	}{
+		"one class": {`rules: [{name: r, match: ["**"], targets: [main, copies]}]`,
+			[]record.Chunk{chunk("r", "main", "copies"), chunk("r", "main", "copies"), chunk("r", "main"), chunk("r"), {Targets: []string{"copies"}}},
+			[]string{"[main copies/a copies/b]", "[main copies/a copies/b]", "[main]", "[]", "[copies/a copies/b]"}},
+		"three": {`rules: [{name: r, match: ["*.r"], targets: [main]}, {name: errors, match: ["*.e"], priority: high, targets: [main, copies]}, {name: debug, match: ["*.d"], priority: low, targets: [main]}]`,
+			[]record.Chunk{chunk("errors", "main", "copies"), chunk("r", "main"), chunk("debug", "main"), chunk("debug"), {Targets: []string{"main"}}},
+			[]string{"[main:high copies/a:high copies/b:high]", "[main]", "[main:low]", "[default copies/a copies/b main]", "[main]"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, err := newRuling(loadedSender(t, c.rules, head), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			before := fmt.Sprint(c.given[0].Targets)
+			got := r.way.forCursors(c.given)
+			for i, want := range c.want {
+				if fmt.Sprint(got[i].Targets) != want {
+					t.Errorf("chunk %d: got %v, want %s", i, got[i].Targets, want)
+				}
+			}
+			if fmt.Sprint(c.given[0].Targets) != before {
+				t.Errorf("the given chunk has become %v", c.given[0].Targets)
+			}
+		})
+	}
+}
+
+// What waits of a class that no rule has any more keeps its position, and its connection.
+func TestClassesStay(t *testing.T) {
+	with := loadedSender(t, `rules: [{name: errors, match: ["*.e"], priority: high, targets: [default]}]`, "{}")
+	without := loadedSender(t, `rules: [{name: errors, match: ["*.e"], targets: [default]}]`, "{}")
+	first, err := newRuling(with, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := newRuling(without, first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if fmt.Sprint(second.classes) != "[high]" || second.way.of(&record.Chunk{File: &record.File{Rule: "errors"}}) != pace.Normal {
+		t.Errorf("got classes %v", second.classes)
+	}
+	third, err := newRuling(without, nil, classesOf([]string{"default", "default:low"})...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := fmt.Sprint(cursorNames(without, third.classes...)); got != "[default default:low]" {
+		t.Errorf("after a restart: got %s", got)
 	}
 }

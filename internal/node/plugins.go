@@ -13,6 +13,7 @@ import (
 
 	"ftfuse/internal/config"
 	"ftfuse/internal/format"
+	"ftfuse/internal/pace"
 	"ftfuse/internal/plugin"
 	"ftfuse/internal/pulse"
 	"ftfuse/internal/queue"
@@ -182,7 +183,7 @@ func (s *sender) recordsOf(c config.Output) func(context.Context, []byte) error 
 	return func(_ context.Context, lines []byte) error {
 		n := uint32(len(lines))
 		chunk := record.Chunk{Source: s.source, File: file, Writer: writer, Handle: handle, Offset: offset, Time: time.Now().UnixNano(),
-			Records: uint32(bytes.Count(lines, []byte{'\n'})), CRC: record.CRC(lines), Len: n, Data: lines, Targets: spread(c.Plugin.StdoutTargets, s.ruling.Load().cursors)}
+			Records: uint32(bytes.Count(lines, []byte{'\n'})), CRC: record.CRC(lines), Len: n, Data: lines, Targets: s.ruling.Load().way.spread(c.Plugin.StdoutTargets, pace.Normal)}
 		if n > 0 && lines[n-1] != '\n' {
 			chunk.Records++
 		}

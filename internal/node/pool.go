@@ -163,7 +163,7 @@ func (p *pool) uplink(m share.Member, lane *share.Lane) (*uplink.Uplink, error) 
 		return l.up, nil
 	}
 	l := &link{lane: lane, identity: &identity{}}
-	u := p.d.uplink(p.outlet.target, p.line, m.Address, p.hosts[who(m)], l.identity)
+	u := p.d.uplink(p.outlet, p.line, m.Address, p.hosts[who(m)], l.identity)
 	dial := u.Dial
 	u.Dial = func(ctx context.Context) (net.Conn, error) {
 		nc, err := dial(ctx)

@@ -44,7 +44,8 @@ type receiver struct {
 	ends      atomic.Pointer[ends]   // nil before the outputs are open
 	ingest    *ingest.Server
 	door      door
-	tunnels   tunnels       // to the receivers of targets
+	tunnels   tunnels // to the receivers of targets
+	lines     lines
 	fed       *destinations // outputs at work, by name
 	reloading sync.Mutex    // one reload at a time
 	listeners []net.Listener

@@ -15,7 +15,7 @@ import (
 
 // delivery is that of a relay: all that it has is others', and it says of it that it has been here.
 func (r *receiver) delivery() *delivery {
-	return &delivery{queue: r.intake.Load().Queue, store: inline{}, log: r.log, dial: r.tunnels.dial,
+	return &delivery{queue: r.intake.Load().Queue, store: inline{}, log: r.log, dial: r.tunnels.dial, lines: &r.lines,
 		identity: uplink.Identity{Sender: r.id, Host: r.host, Instance: r.instance},
 		others: func(o outlet, cur *queue.Cursor) (record.Backlog, func() []record.Stream) {
 			from := share.Relay(cur, r.id, r.view(o.target.Name))

@@ -18,7 +18,7 @@ func (r *receiver) relayStatus(st *control.ReceiverStatus, now time.Time) {
 	q := in.Queue.Stats()
 	st.Flows, st.Queue = flows(q), r.queueStatus(in, q)
 	for _, t := range r.ruling.Load().cfg.Targets {
-		g, peers := targetStatus(r.fed, &r.rates, t, q, now)
+		g, peers := targetStatus(r.fed, &r.rates, t, nil, q, now)
 		st.Targets, st.Receivers = append(st.Targets, g), append(st.Receivers, peers...)
 	}
 }

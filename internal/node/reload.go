@@ -46,7 +46,7 @@ func (s *sender) reload(context.Context) (control.Reload, error) {
 		return control.Reload{}, refusal(err)
 	}
 	forget := newCursors(s.queue)
-	change, err := s.prepare(before.cfg, cfg)
+	change, err := s.prepare(before, next)
 	if err != nil {
 		return control.Reload{}, refusal(errors.Join(err, forget()))
 	}
@@ -124,15 +124,16 @@ type turned struct {
 }
 
 // prepare makes the destinations that are new or differ, and their cursors, before anything is changed.
-func (s *sender) prepare(old, cfg *config.Sender) (*change, error) {
+func (s *sender) prepare(old, next *ruling) (*change, error) {
+	cfg := next.cfg
 	c := &change{again: map[string]bool{}}
 	was := map[string]any{}
-	for _, t := range old.Targets {
-		for _, o := range outlets(t) {
+	for _, t := range old.cfg.Targets {
+		for _, o := range outlets(t, old.classes...) {
 			was[o.cursor] = o
 		}
 	}
-	for _, o := range old.Outputs {
+	for _, o := range old.cfg.Outputs {
 		was[o.Name] = o
 	}
 	add := func(kind, name string, v any, make func() (destination, error)) error {
@@ -149,9 +150,9 @@ func (s *sender) prepare(old, cfg *config.Sender) (*change, error) {
 		c.again[name] = known
 		return nil
 	}
-	deliver := s.delivery()
+	deliver := s.delivery(next.classes)
 	for _, t := range cfg.Targets {
-		for _, o := range outlets(t) {
+		for _, o := range outlets(t, next.classes...) {
 			if err := add("target", o.cursor, o, func() (destination, error) { return deliver.open(o) }); err != nil {
 				return nil, err
 			}
@@ -174,7 +175,7 @@ func (c *change) turns(d destination, before, now any) bool {
 	p, ok := d.(*pool)
 	was, isOutlet := before.(outlet)
 	is, _ := now.(outlet)
-	if !ok || !isOutlet || was.shared != is.shared || !reflect.DeepEqual(was.target, is.target) {
+	if !ok || !isOutlet || was.shared != is.shared || was.paced != is.paced || !reflect.DeepEqual(was.target, is.target) {
 		return false
 	}
 	c.turned = append(c.turned, turned{p, is})

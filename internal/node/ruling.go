@@ -2,9 +2,11 @@ package node
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"ftfuse/internal/config"
+	"ftfuse/internal/pace"
 	"ftfuse/internal/record"
 	"ftfuse/internal/refine"
 	"ftfuse/internal/rules"
@@ -17,15 +19,21 @@ type ruling struct {
 	byName  map[string]*refine.Rule
 	table   *refine.Table
 	expire  map[string]time.Duration
-	keep    map[string]bool     // rules whose data makes no room for others
-	bound   map[string]int64    // of cursors: bytes queued at most
-	cursors map[string][]string // of targets that have others than one of their own name
+	keep    map[string]bool  // rules whose data makes no room for others
+	bound   map[string]int64 // of cursors: bytes queued at most
+	classes []pace.Class     // of data, in use beside normal
+	way     *way             // into the queue
 }
 
-// newRuling compiles the rules. What limits have counted goes on from the ruling before, if there is one.
-func newRuling(cfg *config.Sender, before *ruling) (*ruling, error) {
+// newRuling compiles the rules. What limits have counted goes on from the ruling before, if there is one. standing are the
+// classes of data that the queue has.
+func newRuling(cfg *config.Sender, before *ruling, standing ...pace.Class) (*ruling, error) {
+	if before != nil {
+		standing = append(slices.Clone(standing), before.classes...)
+	}
 	r := &ruling{cfg: cfg, byName: map[string]*refine.Rule{}, expire: map[string]time.Duration{}, keep: map[string]bool{}, bound: map[string]int64{},
-		cursors: cursors(cfg.Targets)}
+		classes: classes(cfg, standing)}
+	r.way = newWay(cfg, r.classes)
 	o := cfg.RuleOptions()
 	var err error
 	if r.matcher, err = rules.New(o); err != nil {
@@ -43,7 +51,7 @@ func newRuling(cfg *config.Sender, before *ruling) (*ruling, error) {
 		}
 	}
 	for _, t := range cfg.Targets {
-		for _, o := range outlets(t) {
+		for _, o := range outlets(t, r.classes...) {
 			r.bound[o.cursor] = int64(t.Backlog)
 		}
 	}

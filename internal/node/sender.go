@@ -48,6 +48,7 @@ type sender struct {
 	instance     [16]byte // of this process, for receivers
 	destinations *destinations
 	tunnels      tunnels
+	lines        lines
 	reloading    sync.Mutex // one reload at a time
 	epochBegun   bool       // by this process; guarded by reloading once it runs
 
@@ -178,7 +179,10 @@ func (s *sender) openCustody() error {
 		s.log.Error("queue was damaged", notice.QueueDamaged, "lost_positions", past.Lost, "moved_to", past.Quarantined)
 	}
 	s.log.Info("queue opened", "clean", past.Clean, "epoch", past.Epoch, "took", past.Took)
-	for _, name := range cursorNames(cfg) { // before anything is appended, so that each gets all that is for it
+	if err := s.keepClasses(); err != nil {
+		return err
+	}
+	for _, name := range cursorNames(cfg, s.ruling.Load().classes...) { // before anything is appended, so that each gets all that is for it
 		if _, err := q.Cursor(name); err != nil {
 			return err
 		}
@@ -282,7 +286,7 @@ func (s *sender) close() error {
 type queueSink struct{ s *sender }
 
 func (q queueSink) Put(ctx context.Context, chunks []record.Chunk) error {
-	return q.s.queue.Put(ctx, q.s.ruling.Load().forCursors(chunks))
+	return q.s.queue.Put(ctx, q.s.ruling.Load().way.forCursors(chunks))
 }
 
 func (s *sender) dropOldest(n int64) (int64, error) { return s.queue.DropOldest(n, record.QueueFull) }

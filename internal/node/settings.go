@@ -2,13 +2,14 @@ package node
 
 import (
 	"ftfuse/internal/config"
+	"ftfuse/internal/pace"
 	"ftfuse/internal/queue"
 )
 
-// cursorNames are the cursors that a sender's queue has.
-func cursorNames(cfg *config.Sender) (names []string) {
+// cursorNames are the cursors that a sender's queue has, for normal data and for that of further classes.
+func cursorNames(cfg *config.Sender, further ...pace.Class) (names []string) {
 	for _, t := range cfg.Targets {
-		for _, o := range outlets(t) {
+		for _, o := range outlets(t, further...) {
 			names = append(names, o.cursor)
 		}
 	}

@@ -38,7 +38,7 @@ func (s *sender) status() control.Status {
 	cfg := s.ruling.Load().cfg
 	st.Certificates = s.certificates()
 	for _, t := range cfg.Targets {
-		g, peers := targetStatus(s.destinations, &s.rates, t, q, now)
+		g, peers := targetStatus(s.destinations, &s.rates, t, s.ruling.Load().classes, q, now)
 		st.Sender.Targets, st.Sender.Peers = append(st.Sender.Targets, g), append(st.Sender.Peers, peers...)
 	}
 	for _, o := range cfg.Outputs {

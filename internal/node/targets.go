@@ -33,8 +33,8 @@ func (s *sender) newLocal(c config.Output) (destination, error) {
 func (s *sender) openDestinations(cfg *config.Sender) (map[string]destination, error) {
 	all := map[string]destination{}
 	for _, t := range cfg.Targets {
-		for _, o := range outlets(t) {
-			d, err := s.delivery().open(o)
+		for _, o := range outlets(t, s.ruling.Load().classes...) {
+			d, err := s.delivery(s.ruling.Load().classes).open(o)
 			if err != nil {
 				return nil, fmt.Errorf("target %s: %w", t.Name, err)
 			}

@@ -5,6 +5,7 @@ import (
 
 	"ftfuse/internal/config"
 	"ftfuse/internal/control"
+	"ftfuse/internal/pace"
 	"ftfuse/internal/queue"
 	"ftfuse/internal/record"
 	"ftfuse/internal/share"
@@ -12,12 +13,12 @@ import (
 )
 
 // targetStatus tells how a target and its receivers do.
-func targetStatus(at *destinations, rates *rates, t config.Target, q queue.Stats, now time.Time) (g control.TargetStatus, peers []control.PeerStatus) {
+func targetStatus(at *destinations, rates *rates, t config.Target, classes []pace.Class, q queue.Stats, now time.Time) (g control.TargetStatus, peers []control.PeerStatus) {
 	g.Name = t.Name
 	if t.Address == "" || t.Several() {
 		g.Policy = t.Policy
 	}
-	for _, o := range outlets(t) {
+	for _, o := range outlets(t, classes...) {
 		waits := oldest(q, o.cursor)
 		if g.Oldest.IsZero() || !waits.IsZero() && waits.Before(g.Oldest) {
 			g.Oldest = waits
@@ -26,7 +27,7 @@ func targetStatus(at *destinations, rates *rates, t config.Target, q queue.Stats
 		case *peer:
 			p := peerStatus(d.up.Status(), &o.target)
 			p.Identity = d.identity.String()
-			p.Member, p.Address, p.Oldest, p.Waiting = o.member(), o.members[0].Address, waits, queued(q, o.cursor)
+			p.Member, p.Address, p.Oldest, p.Waiting = o.called(o.member()), o.members[0].Address, waits, queued(q, o.cursor)
 			p.Old, p.Fresh = parts(q, o.cursor)
 			peers = append(peers, p)
 		case *pool:
@@ -53,7 +54,7 @@ func (p *pool) status(g *control.TargetStatus) (list []control.PeerStatus) {
 		u, identity := p.statusOf(m.Member)
 		ps := peerStatus(u, &p.outlet.target)
 		ps.Identity = identity
-		ps.Member, ps.Address, ps.Role, ps.Waiting, ps.Oldest, ps.Acked = m.Name, m.Address, m.State, amount(m.Waiting), m.Oldest, amount(m.Acked)
+		ps.Member, ps.Address, ps.Role, ps.Waiting, ps.Oldest, ps.Acked = p.outlet.called(m.Name), m.Address, m.State, amount(m.Waiting), m.Oldest, amount(m.Acked)
 		if ps.Since = m.Since; m.Receiver != (record.SenderID{}) {
 			ps.Receiver = m.Receiver.String()
 		}
