@@ -53,7 +53,7 @@ const (
 	whyDebug    = "log.level sets how much is logged, and the journal has it"
 	whyGeneric  = "the generic receiver of k2hash transactions is no part of K2HFTFUSE"
 	whyFuse     = "the mount unit, or ftfuse mount-unit --fstab, says the options of the mount"
-	whyPeers    = "not yet: lists of who may connect; until then a firewall says it"
+	whyPeers    = "peers of receiver.yaml say who may send what, by the names in certificates; the names of chmpx are not proved"
 	whyTruth    = "the value is neither yes nor no, and the original skips it"
 	whySameName = "a later one of the same name takes its place, as in the original"
 )
