@@ -33,14 +33,18 @@ func receiversOf(ctx context.Context, target *config.Target) (list []endpoint) {
 			found = []resolve.Receiver{{Name: m.Name, Address: host, Host: hostOf(host)}}
 		}
 		for _, r := range found {
-			name := target.Name + "/" + r.Name
-			if r.Name == target.Name && len(found) == 1 {
-				name = target.Name
-			}
-			list = append(list, endpoint{name, target, wayTo(target, r.Address, r.Host)})
+			list = append(list, endpoint{called(target, r.Name), target, wayTo(target, r.Address, r.Host)})
 		}
 	}
 	return list
+}
+
+// called is the name of a member for people; the only one of a target has the target's.
+func called(target *config.Target, member string) string {
+	if member == target.Name {
+		return member
+	}
+	return target.Name + "/" + member
 }
 
 // hostOf is the host of HOST:PORT.
@@ -132,7 +136,7 @@ func named(ctx context.Context, cfg *config.Sender, name string) (list []endpoin
 		of, member, _ := strings.Cut(name, "/")
 		for _, m := range t.Receivers() {
 			if n, a := config.Network(m.Address); n == network && a == address || of == t.Name && m.Name == member {
-				return []endpoint{{name: t.Name + "/" + m.Name, target: t, way: wayTo(t, m.Address, hostOf(a))}}
+				return []endpoint{{name: called(t, m.Name), target: t, way: wayTo(t, m.Address, hostOf(a))}}
 			}
 		}
 		if of != t.Name {
