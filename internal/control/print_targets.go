@@ -31,7 +31,7 @@ func targetTable(targets []TargetStatus, peers []PeerStatus, now time.Time) *tab
 func reachable(target string, peers []PeerStatus) string {
 	all, connected := 0, 0
 	for i := range peers {
-		if p := &peers[i]; p.Target == target {
+		if p := &peers[i]; p.Target == target && p.Class == "" {
 			if all++; p.Connected() {
 				connected++
 			}

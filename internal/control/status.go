@@ -156,7 +156,8 @@ type TargetStatus struct {
 // PeerStatus is a sender's connection to one receiver.
 type PeerStatus struct {
 	Target     string        `json:"target"`
-	Member     string        `json:"member,omitempty"`   // "": the target has one receiver
+	Member     string        `json:"member,omitempty"`   // "": the target has one receiver; with a class, it stands behind a colon
+	Class      string        `json:"class,omitempty"`    // high or low: the connection is for data of rules with that priority
 	Address    string        `json:"address"`            // as it is configured, or as the DNS says
 	Receiver   string        `json:"receiver,omitempty"` // id of who answered last
 	Machine    string        `json:"machine,omitempty"`  // name of that one's machine

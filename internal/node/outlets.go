@@ -67,6 +67,14 @@ func (o *outlet) called(member string) string {
 	return classCursor(member, o.class)
 }
 
+// className is the class of data that is not normal, "" otherwise.
+func (o *outlet) className() string {
+	if o.class == pace.Normal {
+		return ""
+	}
+	return o.class.String()
+}
+
 // way is how the queue takes what rules send.
 type way struct {
 	class map[string]pace.Class  // of rules that are not normal

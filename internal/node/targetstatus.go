@@ -26,7 +26,7 @@ func targetStatus(at *destinations, rates *rates, t config.Target, classes []pac
 		switch d := at.get(o.cursor).(type) {
 		case *peer:
 			p := peerStatus(d.up.Status(), &o.target)
-			p.Identity = d.identity.String()
+			p.Identity, p.Class = d.identity.String(), o.className()
 			p.Member, p.Address, p.Oldest, p.Waiting = o.called(o.member()), o.members[0].Address, waits, queued(q, o.cursor)
 			p.Old, p.Fresh = parts(q, o.cursor)
 			peers = append(peers, p)
@@ -48,12 +48,12 @@ func targetStatus(at *destinations, rates *rates, t config.Target, classes []pac
 // status tells how the members do; g gets what is of all of them.
 func (p *pool) status(g *control.TargetStatus) (list []control.PeerStatus) {
 	st := p.share.Status()
-	g.HandOvers, g.Uncertain = st.HandOvers, amount(st.Uncertain)
+	g.HandOvers, g.Uncertain = g.HandOvers+st.HandOvers, g.Uncertain.Plus(amount(st.Uncertain)) // each class has a pool
 	g.DNS, g.DNSSince = p.watch.Failing()
 	for _, m := range st.Members {
 		u, identity := p.statusOf(m.Member)
 		ps := peerStatus(u, &p.outlet.target)
-		ps.Identity = identity
+		ps.Identity, ps.Class = identity, p.outlet.className()
 		ps.Member, ps.Address, ps.Role, ps.Waiting, ps.Oldest, ps.Acked = p.outlet.called(m.Name), m.Address, m.State, amount(m.Waiting), m.Oldest, amount(m.Acked)
 		if ps.Since = m.Since; m.Receiver != (record.SenderID{}) {
 			ps.Receiver = m.Receiver.String()

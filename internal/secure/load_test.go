@@ -110,7 +110,7 @@ func TestReload(t *testing.T) {
 	s.issue("web", 0, day1, "web1.example.net")
 	s.issue("logs", 0, day1, "logs.example.net")
 	client, server := New(s.of("web", Dials)), New(s.of("logs", Listens))
-	_, atServer, _, first := pair(t, client, server, "logs.example.net")
+	_, first, _, atServer := pair(t, client, server, "logs.example.net")
 	if atServer != nil {
 		t.Fatal(atServer)
 	}
@@ -121,7 +121,7 @@ func TestReload(t *testing.T) {
 	if changed, err := client.Reload(); err != nil || !changed {
 		t.Fatal(changed, err)
 	}
-	_, atServer, _, second := pair(t, client, server, "logs.example.net")
+	_, second, _, atServer := pair(t, client, server, "logs.example.net")
 	if atServer != nil || second.Peer.Name != "web2.example.net" || server.Recheck(first) != nil {
 		t.Fatalf("got %v, peer %q; recheck of the first %v", atServer, second.Peer.Name, server.Recheck(first))
 	}
@@ -132,7 +132,7 @@ func TestReload(t *testing.T) {
 		t.Fatal(err)
 	}
 	says(t, "recheck", server.Recheck(second), Untrusted, "web2.example.net", "signed by")
-	atClient, atServer, _, _ := pair(t, client, server, "logs.example.net")
+	_, _, atClient, atServer := pair(t, client, server, "logs.example.net")
 	says(t, "server", atServer, Untrusted, "signed by")
 	says(t, "client", atClient, Rejected, "does not know the authority")
 	if server.Doubt() == "" || client.Doubt() != "" {

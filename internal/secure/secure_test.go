@@ -22,7 +22,7 @@ func TestBothSidesKnowEachOther(t *testing.T) {
 	s.issue("logs", 0, day1, "logs.example.net", "127.0.0.1")
 	for _, name := range []string{"logs.example.net", "127.0.0.1"} {
 		client := New(s.of("web", Dials))
-		atClient, atServer, c, srv := pair(t, client, New(s.of("logs", Listens)), name)
+		c, srv, atClient, atServer := pair(t, client, New(s.of("logs", Listens)), name)
 		if atClient != nil || atServer != nil {
 			t.Fatal(atClient, atServer)
 		}
@@ -88,7 +88,7 @@ func TestWrongCertificates(t *testing.T) {
 			Untrusted, []string{"is valid from", "set the clocks"}},
 	} {
 		t.Run(test.what, func(t *testing.T) {
-			atClient, atServer, _, _ := pair(t, test.client, test.server, "logs.example.net")
+			_, _, atClient, atServer := pair(t, test.client, test.server, "logs.example.net")
 			says(t, "client", atClient, test.atClient, test.clientSays...)
 			says(t, "server", atServer, test.atServer, test.serverSays...)
 		})
@@ -100,7 +100,7 @@ func TestNameMismatch(t *testing.T) {
 	s := newSite(t)
 	s.issue("web", 0, day1, "web1.example.net")
 	s.issue("logs", 0, day1, "logs.example.net")
-	atClient, atServer, _, _ := pair(t, New(s.of("web", Dials)), New(s.of("logs", Listens)), "other.example.net")
+	_, _, atClient, atServer := pair(t, New(s.of("web", Dials)), New(s.of("logs", Listens)), "other.example.net")
 	says(t, "client", atClient, Untrusted, "(logs.example.net) has not the name other.example.net", "tls.server_name")
 	says(t, "server", atServer, Rejected, "logs.crt")
 }
@@ -229,7 +229,7 @@ func TestWriteBuffers(t *testing.T) {
 	s := newSite(t)
 	s.issue("web", 0, day1, "web1.example.net")
 	s.issue("logs", 0, day1, "logs.example.net")
-	atClient, atServer, c, srv := pair(t, New(s.of("web", Dials)), New(s.of("logs", Listens)), "logs.example.net")
+	c, srv, atClient, atServer := pair(t, New(s.of("web", Dials)), New(s.of("logs", Listens)), "logs.example.net")
 	if atClient != nil || atServer != nil {
 		t.Fatal(atClient, atServer)
 	}

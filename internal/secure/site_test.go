@@ -70,7 +70,7 @@ func (s *site) of(name string, side Side) Options {
 }
 
 // pair has two sides shake hands over a real connection, and returns what each says. The server reads until the client closes.
-func pair(t *testing.T, client, server *Credentials, name string) (atClient, atServer error, c, s *Conn) {
+func pair(t *testing.T, client, server *Credentials, name string) (c, s *Conn, atClient, atServer error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -116,7 +116,7 @@ func pair(t *testing.T, client, server *Credentials, name string) (atClient, atS
 		}
 	}
 	<-done
-	return atClient, atServer, c, s
+	return c, s, atClient, atServer
 }
 
 // says wants an error with all the texts.
