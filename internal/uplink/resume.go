@@ -15,6 +15,7 @@ type resume struct {
 	marks map[record.Stream]record.Durable // of WELCOME
 	own   record.Durable                   // the own stream behind the latest chunk; at first, what is acknowledged
 	aside map[record.Stream]record.Durable // other own streams, where own left them
+	anew  map[record.Stream]record.Durable // as own, of a receiver that knew nothing of what was acknowledged when it got more
 	fresh bool                             // own is of the fresh part of a backlog that has two
 	other record.Stream                    // the own stream that the other part is at; the zero Stream if it is of no account
 }
@@ -43,6 +44,7 @@ func (r *resume) start(acked record.Durable) (behind bool, err error) {
 	case m.Seq == acked.Seq && m.Chain != acked.Chain:
 		return false, r.differs()
 	}
+	r.anew[acked.Stream] = record.Durable{Stream: acked.Stream, Seq: acked.Seq} // it has got more, and its answer was lost
 	return false, nil
 }
 
@@ -69,7 +71,7 @@ func (r *resume) enter(p record.Part) {
 
 // believe begins with what the receiver says, but for what this queue cannot have sent.
 func believe(now record.Stream, marks []record.Durable, given uint64, owns func(record.SenderID) bool) (*resume, error) {
-	r := &resume{now: now, owns: owns, marks: make(map[record.Stream]record.Durable, len(marks)), aside: map[record.Stream]record.Durable{}}
+	r := &resume{now: now, owns: owns, marks: make(map[record.Stream]record.Durable, len(marks)), aside: map[record.Stream]record.Durable{}, anew: map[record.Stream]record.Durable{}}
 	for _, m := range marks {
 		r.marks[m.Stream] = m
 		if owns(m.Sender) && m.Epoch == now.Epoch && m.Seq > given { // the queue was put back to an earlier copy: it will give those names again
@@ -133,11 +135,25 @@ func (r *resume) next(c *record.Chunk) (send bool, err error) {
 	if c.Seq > mark.Seq && !r.ownVerified() {
 		return false, r.differs()
 	}
-	r.own = r.own.Add(c)
+	r.add(c)
 	if c.Seq == mark.Seq && r.own.Chain != mark.Chain {
 		return false, r.differs()
 	}
 	return c.Seq > mark.Seq, nil
+}
+
+// add advances the own stream over c. At the receiver's mark it turns out whether that goes on from what was acknowledged, or
+// began there with an empty disk.
+func (r *resume) add(c *record.Chunk) {
+	r.own = r.own.Add(c)
+	s := r.own.Stream
+	d, known := r.anew[s]
+	if mark := r.marks[s]; !known || c.Seq > mark.Seq {
+		return
+	} else if d = d.Add(c); d.Seq == mark.Seq && d.Chain == mark.Chain {
+		r.own = d
+	}
+	r.anew[s] = d
 }
 
 // at says where the own streams stand behind chunks, the latest that next has passed.

@@ -22,22 +22,26 @@ func TestResume(t *testing.T) {
 		return m
 	}
 	for name, tc := range map[string]struct {
+		acked  record.Durable
 		mark   record.Durable
 		given  uint64
 		chunks []record.Chunk
 		sent   int  // of the chunks
 		epoch  bool // a new one is demanded in the end
 	}{
-		"all is new":                            {record.Durable{}, 2, []record.Chunk{chunk(now, 1), chunk(now, 2)}, 2, false},
-		"some is known":                         {holds(now, 1), 2, []record.Chunk{chunk(now, 1), chunk(now, 2)}, 1, false},
-		"all given is known":                    {holds(now, 1, 2), 2, []record.Chunk{chunk(now, 1), chunk(now, 2), chunk(now, 3)}, 1, false},
-		"more than was given":                   {holds(now, 1, 2, 3), 2, nil, 0, true},
-		"of an older epoch more than was given": {holds(older, 1, 2, 3), 2, []record.Chunk{chunk(older, 1), chunk(now, 2)}, 1, false},
-		"the epoch ends before the mark":        {holds(now, 1, 2, 3), 3, []record.Chunk{chunk(now, 1), chunk(later, 2)}, 0, true},
-		"other chunks":                          {holds(now, 2, 3), 3, []record.Chunk{chunk(now, 1), chunk(now, 2), chunk(now, 3)}, 0, true},
+		"all is new":                            {record.Durable{}, record.Durable{}, 2, []record.Chunk{chunk(now, 1), chunk(now, 2)}, 2, false},
+		"some is known":                         {record.Durable{}, holds(now, 1), 2, []record.Chunk{chunk(now, 1), chunk(now, 2)}, 1, false},
+		"all given is known":                    {record.Durable{}, holds(now, 1, 2), 2, []record.Chunk{chunk(now, 1), chunk(now, 2), chunk(now, 3)}, 1, false},
+		"more than was given":                   {record.Durable{}, holds(now, 1, 2, 3), 2, nil, 0, true},
+		"of an older epoch more than was given": {record.Durable{}, holds(older, 1, 2, 3), 2, []record.Chunk{chunk(older, 1), chunk(now, 2)}, 1, false},
+		"the epoch ends before the mark":        {record.Durable{}, holds(now, 1, 2, 3), 3, []record.Chunk{chunk(now, 1), chunk(later, 2)}, 0, true},
+		"other chunks":                          {record.Durable{}, holds(now, 2, 3), 3, []record.Chunk{chunk(now, 1), chunk(now, 2), chunk(now, 3)}, 0, true},
+		"goes on from what is acknowledged":     {holds(now, 1), holds(now, 1, 2), 3, []record.Chunk{chunk(now, 2), chunk(now, 3)}, 1, false},
+		"began empty, and its answer was lost":  {holds(now, 1), holds(now, 2, 3), 4, []record.Chunk{chunk(now, 2), chunk(now, 3), chunk(now, 4)}, 1, false},
+		"began empty, with other chunks":        {holds(now, 1), holds(now, 3), 4, []record.Chunk{chunk(now, 2), chunk(now, 3), chunk(now, 4)}, 0, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r, _, err := newResume(now, record.Durable{}, []record.Durable{tc.mark}, tc.given, func(id record.SenderID) bool { return id == now.Sender })
+			r, _, err := newResume(now, tc.acked, []record.Durable{tc.mark}, tc.given, func(id record.SenderID) bool { return id == now.Sender })
 			sent := 0
 			for i := 0; i < len(tc.chunks) && err == nil; i++ {
 				var send bool
