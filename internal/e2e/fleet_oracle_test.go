@@ -24,8 +24,10 @@ func (f *fleet) settle() {
 	f.t.Helper()
 	f.endWriters()
 	f.drained()
-	if slices.ContainsFunc(f.of("receiver"), func(s *station) bool { return len(s.routes) > 0 }) {
-		f.until("relays hand all on", 60*time.Second, f.relayed)
+	if relays := f.relays(); len(relays) > 0 {
+		f.until("relays hand all on", 60*time.Second, func() bool {
+			return !slices.ContainsFunc(relays, func(s *station) bool { return !s.handedOn() }) && f.relayed()
+		})
 	}
 	f.judge()
 }
@@ -128,6 +130,7 @@ func (f *fleet) judge() {
 	for _, s := range f.of("receiver") {
 		s.whole(there[s])
 	}
+	f.bounded(there)
 }
 
 // cover is what has come to where a route goes: to one of its members, or to all of them if it is a broadcast.
@@ -186,13 +189,14 @@ func (f *fleet) complete(l *load, came lines) {
 	}
 }
 
-// arrived reads what a receiver has on all disks that it has had, and holds each disk to its order: none has a line twice.
+// arrived reads what a receiver has on all disks that it has had, and holds each disk to its order. How often a line is there is
+// how often it is on one disk.
 func (s *station) arrived() lines {
 	s.f.t.Helper()
 	all := lines{}
 	for _, disk := range s.disks {
 		for line, k := range s.onDisk(disk) {
-			all[line] += k
+			all[line] = max(all[line], k)
 		}
 	}
 	return all
@@ -209,7 +213,7 @@ func (s *station) onDisk(disk string) lines {
 		host, writer string
 		handle       uint64
 	}
-	seen, last := lines{}, map[lane]int{}
+	seen, last, ways := lines{}, map[lane][]int{}, s.ways()
 	for _, j := range parseLines(t, string(b)) {
 		if j.Gap != nil {
 			t.Errorf("%s: got a gap: %+v", s.name, *j.Gap)
@@ -220,12 +224,15 @@ func (s *station) onDisk(disk string) lines {
 			t.Fatalf("%s: nobody wrote %+v", s.name, j)
 		}
 		line := written{at.writer, n}
-		if seen[line]++; seen[line] > 1 {
-			t.Errorf("%s: line %d of %s is there %d times on one disk", s.name, n, at.writer, seen[line])
-		} else if n <= last[at] {
+		seen[line]++
+		ends, ok := behind(last[at], n, ways)
+		switch {
+		case seen[line] > ways:
+			t.Errorf("%s: line %d of %s is there %d times on one disk, want at most %d, by as many ways", s.name, n, at.writer, seen[line], ways)
+		case !ok:
 			t.Errorf("%s: line %d of %s, handle %d, stands after line %d", s.name, n, at.writer, at.handle, last[at])
 		}
-		last[at] = max(last[at], n)
+		last[at] = ends
 	}
 	return seen
 }
@@ -286,7 +293,11 @@ func (s *station) whole(has lines) {
 		if o.Uncertain > 0 || o.Unowned > 0 || o.Gaps > 0 || len(o.Missing) > 0 {
 			t.Errorf("%s: output %s counts what nobody has done: %+v", s.name, o.Name, o)
 		}
-		if sum := len(has); s.lives == 1 && len(s.disks) == 1 && int(o.Written.Records) != sum {
+		sum := 0
+		for _, k := range has {
+			sum += k
+		}
+		if s.lives == 1 && len(s.disks) == 1 && int(o.Written.Records) != sum {
 			t.Errorf("%s: output %s wrote %d records, there are %d", s.name, o.Name, o.Written.Records, sum)
 		}
 	}

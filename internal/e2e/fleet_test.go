@@ -40,12 +40,17 @@ type station struct {
 	loads  []*load // a sender's
 	copied int     // records that a clone's disk had captured before it was one
 	calm   bool    // has the program's own time-outs, of a minute
+
+	uncertain control.Count // of earlier lives
+	handOvers uint64        // of those
 }
 
 // route is one target: who gets what is sent there, and how they share it.
 type route struct {
-	policy  string // as in the configuration; "": there is one member
+	policy  string // as in the configuration, with what belongs to it; "": there is one member
 	members []*station
+	ack     string // of a relay: hop or end; "": as the program does
+	more    string // keys of the target
 }
 
 func newFleet(t *testing.T) *fleet {
@@ -189,13 +194,19 @@ func (s *station) targets() string {
 			for _, m := range r.members {
 				members = append(members, fmt.Sprintf(`{name: %s, address: "%s:%d"}`, m.name, m.host.Name(), port))
 			}
-			whom = fmt.Sprintf("policy: %s, members: [%s], hand_over: 1s, return_after: 1s", r.policy, strings.Join(members, ", "))
+			whom = fmt.Sprintf("policy: %s, members: [%s]", r.policy, strings.Join(members, ", "))
+			if r.shares() {
+				whom += ", hand_over: 1s, return_after: 1s"
+			}
 		}
 		waits := hasty
 		if s.calm {
 			waits = "backoff: {min: 10ms}"
 		}
-		text += fmt.Sprintf("  - {name: t%d, %s, %s, %s}\n", i, whom, plainNet, waits)
+		if r.ack != "" {
+			waits += ", ack: " + r.ack
+		}
+		text += fmt.Sprintf("  - {name: t%d, %s, %s, %s%s}\n", i, whom, plainNet, waits, r.more)
 	}
 	return text
 }

@@ -86,5 +86,10 @@ func (h *Host) Move() error {
 	}
 	h.net.rename(h.name, h.addr, to)
 	h.addr = to
+	for _, peer := range h.lost { // which Linux forgets with the last address of a device
+		if err := h.lose(peer); err != nil {
+			return fmt.Errorf("move %s: %w", h.name, err)
+		}
+	}
 	return nil
 }

@@ -2,6 +2,7 @@ package netlab
 
 import (
 	"fmt"
+	"net/netip"
 	"os"
 	"slices"
 )
@@ -45,14 +46,18 @@ func (h *Host) Lose(to *Host) error {
 	peer := to.Addr()
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	// To an Ethernet address that nobody has.
-	if err := h.space.ip(fmt.Sprintf("neighbor replace %s lladdr 02:00:00:00:00:01 nud permanent dev %s", peer, wire)); err != nil {
+	if err := h.lose(peer); err != nil {
 		return fmt.Errorf("lose what %s sends to %s: %w", h.name, to.name, err)
 	}
 	if !slices.Contains(h.lost, peer) {
 		h.lost = append(h.lost, peer)
 	}
 	return nil
+}
+
+// lose sends what is for an address to an Ethernet address that nobody has. Called with mu held.
+func (h *Host) lose(peer netip.Addr) error {
+	return h.space.ip(fmt.Sprintf("neighbor replace %s lladdr 02:00:00:00:00:01 nud permanent dev %s", peer, wire))
 }
 
 // Heal undoes Cut, Slow and Lose.
