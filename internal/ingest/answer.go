@@ -37,6 +37,7 @@ type answers struct {
 	ctx      context.Context // ends when nobody waits for acknowledgements any more
 	give     context.CancelFunc
 	done     chan struct{}
+	short    bool // a promise was left out: none behind it may be kept; of store
 }
 
 // end waits until all are kept, or gives them up. a may be nil.
@@ -84,6 +85,9 @@ func (c *conn) promise(p promise) {
 			c.keepPromises(a)
 		}()
 	}
+	if c.answers.short {
+		return
+	}
 	select {
 	case c.answers.promises <- p:
 		return
@@ -93,8 +97,10 @@ func (c *conn) promise(p promise) {
 	defer c.held.Store(false)
 	select {
 	case c.answers.promises <- p:
-	case <-c.gone: // nobody reads the acknowledgement; what is stored is stored
+	case <-c.gone: // the connection ends, with what it has promised before; what is stored is stored
+		c.answers.short = true
 	case <-c.storing.Done():
+		c.answers.short = true
 	}
 }
 

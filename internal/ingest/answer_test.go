@@ -157,3 +157,20 @@ func TestStopsWithUnansweredBatches(t *testing.T) {
 		}
 	}
 }
+
+// A batch that is stored while the connection ends, with no room for one more promise, is not answered for; then none behind it
+// may be acknowledged either, as that would acknowledge it too.
+func TestNoPromiseBehindOneLeftOut(t *testing.T) {
+	c := &conn{gone: make(chan struct{}), storing: t.Context(), answers: &answers{promises: make(chan promise, 1)}}
+	ends := []record.Durable{{Stream: stream(1), Seq: 1}}
+	c.promise(promise{1, ends})
+	close(c.gone)
+	c.promise(promise{2, ends})
+	if p := <-c.answers.promises; p.last != 1 {
+		t.Fatalf("got a promise of batch %d, want that of 1", p.last)
+	}
+	c.promise(promise{3, ends})
+	if n := len(c.answers.promises); n != 0 {
+		t.Errorf("got %d promises behind one that was left out, want none", n)
+	}
+}
