@@ -46,7 +46,7 @@ func storm(t *testing.T, seed int64) {
 		s.write(time.Duration(2+rnd.Intn(8)) * time.Millisecond)
 	}
 	w := &weather{f: f, rnd: rnd}
-	for range 3 + rnd.Intn(4) {
+	for range 3 + rnd.Intn(3) {
 		w.pass(time.Duration(rnd.Intn(400)) * time.Millisecond)
 		w.event()
 	}
