@@ -22,15 +22,22 @@ import (
 // lineRate is how many lines a second all simulated senders send together.
 const lineRate = 100_000
 
+// descriptors is what the receiver's unit gives it, and what the senders need as well.
+const descriptors = 1 << 16
+
 // scale measures what many senders cost one receiver: idle, with a line now and then each, and when all come back at once.
 func scale(ctx context.Context, o options, t tools, rep *report) error {
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: descriptors, Max: descriptors}); err != nil {
+		return fmt.Errorf("raise the limit of descriptors to %d: %w", descriptors, err)
+	}
 	idle := table{title: "Many senders, idle: what each costs the receiver",
 		head: []string{"senders", "connected in s", "resident KiB each", "heap and stacks KiB each", "descriptors each", "CPU % of a core"},
 		note: fmt.Sprintf("Plain TCP over loopback, all from one process. Memory is what the receiver has more than before the first "+
 			"sender, after %v without a line. Goal: at most 32 KiB each. Memory of the kernel's (sockets) is not in it.", o.settle)}
 	busy := table{title: fmt.Sprintf("Many senders, %s lines/s in all", number(lineRate)),
 		head: []string{"senders", "lines/s sent", "lines/s stored", "receiver CPU % of a core", "resident MiB", "open files"},
-		note: fmt.Sprintf("For %v, each sender one batch a second, lines of %d bytes, a file for each sender on the disk, which has each byte at the end.", o.settle, lineSize)}
+		note: fmt.Sprintf("For %v, each sender one batch a second, lines of %d bytes, a file for each sender on the disk, which has each byte at the end. "+
+			"The receiver has the settings of scale.md for many senders.", o.settle, lineSize)}
 	herd := table{title: "Many senders, the receiver starts anew: until all are back",
 		head: []string{"senders", "after", "s", "failed attempts", "receiver CPU s"},
 		note: "From the signal on. Stopped in order it says GOAWAY with a time for each to come back at; killed, senders come by their back-off."}
@@ -77,7 +84,7 @@ state_dir: %[1]s/receiver
 control: {socket: %[1]s/receiver.sock}
 listen: ["%[2]s"]
 metrics: {listen: "%[3]s"}
-limits: {connections: %[4]d, per_address: %[5]d}
+limits: {connections: %[4]d, per_address: %[5]d, memory: 128MiB}
 outputs:
   - {name: files, base: %[1]s/out, path: "{host}/{path}", format: raw}
 `

@@ -1,19 +1,20 @@
 // Command testgate runs `go test` with the given arguments and fails also when a test was skipped, because a skipped test proves nothing.
 //
-// Packages that pass are one line, as go test prints it; of a package that fails or skips everything is printed. The
-// exit status is 0, or 1 when something failed, was skipped, or when no test ran at all.
+// Packages that pass are one line, as go test prints it; of a package that fails or skips everything is printed, and of one
+// that takes long the tests that take longest. The exit status is 0, or 1 when something failed, was skipped, or when no test ran at all.
 package main
 
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
-	"time"
 )
 
 func main() {
@@ -68,6 +69,13 @@ type pkg struct {
 	output  []string
 	tests   map[string][]string // output by test, until the test ends
 	skipped bool
+	took    []timed // by its tests, without those inside of others
+}
+
+// timed is how long a test took.
+type timed struct {
+	test    string
+	seconds float64
 }
 
 // gate reads events. It is used by one goroutine.
@@ -128,6 +136,9 @@ func (g *gate) event(p *pkg, e *event) {
 			delete(g.packages, e.Package)
 			return
 		}
+		if !strings.Contains(e.Test, "/") {
+			p.took = append(p.took, timed{e.Test, e.Elapsed})
+		}
 		if e.Action == "skip" {
 			p.skipped = true
 			g.skipped = append(g.skipped, e.Package+" "+e.Test+": "+reason(p.tests[e.Test]))
@@ -148,9 +159,25 @@ func (g *gate) finish(p *pkg, e *event) {
 			fmt.Fprint(g.out, l)
 		}
 	}
-	if slow := 2 * time.Minute; time.Duration(e.Elapsed*float64(time.Second)) > slow {
-		fmt.Fprintf(os.Stderr, "testgate: warning: %s took longer than %v\n", e.Package, slow)
+	if e.Elapsed > slow {
+		fmt.Fprintf(g.out, "testgate: warning: %s took longer than %d s: %s\n", e.Package, slow, longest(p.took))
 	}
+}
+
+// slow is how long a package may take before its tests are looked at, in seconds; longestTests how many of them are told.
+const (
+	slow         = 120
+	longestTests = 12
+)
+
+// longest lists the tests that took longest. Those that ran side by side add up to more than the package.
+func longest(took []timed) string {
+	slices.SortFunc(took, func(a, b timed) int { return cmp.Compare(b.seconds, a.seconds) })
+	var list []string
+	for _, t := range took[:min(len(took), longestTests)] {
+		list = append(list, fmt.Sprintf("%s %.0f", t.test, t.seconds))
+	}
+	return strings.Join(list, ", ")
 }
 
 // unfinished prints what packages said that never ended, for example because go test was killed.

@@ -29,6 +29,13 @@ const failing = `{"ImportPath":"d","Action":"build-output","Output":"d.go:1: no\
 {"Action":"fail","Package":"d"}
 `
 
+const long = `{"Action":"pass","Package":"e","Test":"TestA","Elapsed":3}
+{"Action":"pass","Package":"e","Test":"TestB/part","Elapsed":130}
+{"Action":"pass","Package":"e","Test":"TestB","Elapsed":130.4}
+{"Action":"output","Package":"e","Output":"ok  \te\t133s\n"}
+{"Action":"pass","Package":"e","Elapsed":133}
+`
+
 func TestReadsEvents(t *testing.T) {
 	for _, c := range []struct {
 		name, in, out string
@@ -39,6 +46,7 @@ func TestReadsEvents(t *testing.T) {
 		{"skipping", skipping, "    y_test.go:3: needs a thing\n--- SKIP: TestY (0.00s)\nok  \tc\t0.1s\n", 0,
 			"c TestY: y_test.go:3: needs a thing"},
 		{"failing", failing, "d.go:1: no\nFAIL\td [build failed]\n", 0, ""},
+		{"long", long, "ok  \te\t133s\ntestgate: warning: e took longer than 120 s: TestB 130, TestA 3\n", 3, ""},
 		{"not json", "go: downloading x\n", "go: downloading x\n", 0, ""},
 		{"without the last line end", `{"Action":"pass","Package":"a","Test":"TestX"}`, "", 1, ""},
 	} {
