@@ -34,7 +34,7 @@ func TestSequences(t *testing.T) {
 		s := newSite(t, release)
 		m := s.sender
 		want := ""
-		for n := range 12 * receivertest.Soak() {
+		for n := range 6 * receivertest.Soak() {
 			step := steps[rnd.Intn(len(steps))]
 			m.run("systemctl reset-failed; " + step) // five starts in ten seconds are too many for systemd
 			m.run("systemctl start var-log-ftfuse.mount")

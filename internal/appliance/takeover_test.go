@@ -23,7 +23,7 @@ func TestTakeOver(t *testing.T) {
 		for range 3 {
 			s.takesOver("systemctl restart ftfuse-sender.service")
 		}
-		for range 8 * receivertest.Soak() { // of each release
+		for range 4 * receivertest.Soak() { // of each release
 			s.takesOver("systemctl kill -s KILL --kill-whom=main ftfuse-sender.service")
 		}
 		s.takesOver("systemctl kill -s STOP --kill-whom=main ftfuse-sender.service")

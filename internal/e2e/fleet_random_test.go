@@ -27,7 +27,7 @@ func TestNetworkSoak(t *testing.T) {
 			}
 		})
 	}
-	for range soak(50) {
+	for range 50 * max(soaks(), 1) {
 		seeds <- rnd.Int63()
 	}
 	close(seeds)
