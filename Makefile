@@ -34,7 +34,8 @@ test: build ## run all tests with the race detector; a skipped test is a failure
 	$(RACE) -count 1 $(TESTS)
 
 race: build ## run what is busiest with goroutines RACES=5 times with the race detector
-	$(RACE) -count $(RACES) ./internal/capture ./internal/ingest ./internal/mount ./internal/node ./internal/uplink
+	$(RACE) -count $(RACES) ./internal/capture ./internal/ingest ./internal/mount ./internal/node ./internal/share ./internal/uplink
+	FTFUSE_RACE=1 $(RACE) -count 1 ./internal/e2e
 
 fuzz: ## run every fuzz test for FUZZTIME=10s
 	scripts/fuzz.sh $(FUZZTIME)

@@ -123,7 +123,7 @@ func TestReceiverAway(t *testing.T) {
 		w.check(t, s.received(w.file))
 	}
 	t.Logf("backlog %d MiB, resident %d MiB, then %d MiB", backlog>>20, before>>20, after>>20)
-	if !raceEnabled && after > 256<<20 {
+	if !raced() && after > 256<<20 {
 		t.Errorf("resident memory %d MiB with %d MiB of backlog", after>>20, backlog>>20)
 	}
 }
