@@ -215,7 +215,7 @@ const intro = `# Metrics and health
 
 The figures are those of ` + "`ftfuse status`" + `, taken when somebody asks; nothing is counted twice. Values of labels come from the
 configuration (` + "`rule`, `target`, `mount`, `output`" + `, and ` + "`member`" + `) or from lists in the program (` + "`reason`, `mode`, `role`, `stream`" + `): no paths, process ids or
-names of peers. What is said per peer is in ` + "`ftfuse status --json`" + `.
+names of peers. ` + "`member`" + ` is empty at a target's only receiver. What is said per peer is in ` + "`ftfuse status --json`" + `.
 
 | code of a reason | subject | 503 while |
 |---|---|---|
