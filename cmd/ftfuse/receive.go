@@ -88,7 +88,7 @@ func receive(ctx context.Context, t *terminal, o *receiveOptions) error {
 	}
 	signal.Ignore(syscall.SIGPIPE) // writing fails instead, and senders are told before it ends
 	network, address := config.Network(o.listen)
-	if !o.insecure && !local(network, address) {
+	if !o.insecure && !config.Local(o.listen) {
 		return exitError{fmt.Errorf("--listen: %s is reached from other machines, and there is no TLS", address), exitUsage, "listen at 127.0.0.1, or give --insecure where the network is trusted"}
 	}
 	ln, err := net.Listen(network, address)

@@ -30,7 +30,7 @@ func receiversOf(ctx context.Context, target *config.Target) (list []endpoint) {
 		found, err := resolve.Once(ctx, []resolve.Listed{{Name: m.Name, Address: m.Address, Weight: m.Weight}})
 		if err != nil {
 			host := strings.TrimPrefix(strings.TrimPrefix(m.Address, "dns:"), "srv:")
-			found = []resolve.Receiver{{Name: m.Name, Address: host, Host: hostOf(host)}}
+			found = []resolve.Receiver{{Name: m.Name, Address: host, Host: config.HostOf(host)}}
 		}
 		for _, r := range found {
 			list = append(list, endpoint{called(target, r.Name), target, wayTo(target, r.Address, r.Host)})
@@ -45,14 +45,6 @@ func called(target *config.Target, member string) string {
 		return member
 	}
 	return target.Name + "/" + member
-}
-
-// hostOf is the host of HOST:PORT.
-func hostOf(address string) string {
-	if host, _, err := net.SplitHostPort(address); err == nil {
-		return host
-	}
-	return address
 }
 
 // wayTo says how a receiver of a target is reached, whose certificate has to name host; target is nil for an address that nobody
@@ -75,15 +67,6 @@ func wayTo(target *config.Target, address, host string) probe.Way {
 		return c, fmt.Sprintf("%s with %s", tls.VersionName(c.ConnectionState().Version), c.Peer), nil
 	}
 	return way
-}
-
-// local reports whether what goes to or comes from an address stays on this machine.
-func local(network, address string) bool {
-	if network == "unix" {
-		return true
-	}
-	host, _, _ := net.SplitHostPort(address)
-	return host == "localhost" || net.ParseIP(host).IsLoopback()
 }
 
 // peerConfig is sender.yaml as far as it is there: of a machine that has no sender it need not be.
@@ -136,7 +119,7 @@ func named(ctx context.Context, cfg *config.Sender, name string) (list []endpoin
 		of, member, _ := strings.Cut(name, "/")
 		for _, m := range t.Receivers() {
 			if n, a := config.Network(m.Address); n == network && a == address || of == t.Name && m.Name == member {
-				return []endpoint{{name: called(t, m.Name), target: t, way: wayTo(t, m.Address, hostOf(a))}}
+				return []endpoint{{name: called(t, m.Name), target: t, way: wayTo(t, m.Address, config.HostOf(a))}}
 			}
 		}
 		if of != t.Name {

@@ -144,7 +144,7 @@ func (o *sendOptions) receiver(ctx context.Context, cfg *config.Sender) (endpoin
 		if err != nil {
 			return endpoint{}, err
 		}
-		if e := list[0]; e.target == nil && !o.insecure && !local(e.way.Network, e.way.Address) {
+		if e := list[0]; e.target == nil && !o.insecure && e.way.Network != "unix" && !config.Local(e.way.Address) {
 			return endpoint{}, exitError{fmt.Errorf("%s is not on this machine, and no target with tls: everybody in between could read what is sent", e.way.Address), exitUsage,
 				"name a target of sender.yaml that has tls, or give --insecure where the network is trusted"}
 		}

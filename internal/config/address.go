@@ -99,3 +99,12 @@ func Network(s string) (network, address string) {
 	}
 	return "tcp", s
 }
+
+// HostOf is the host of HOST:PORT, which its certificate has to name; what has no port is all host.
+func HostOf(address string) string {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return address
+	}
+	return host
+}

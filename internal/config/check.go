@@ -29,7 +29,7 @@ func (l *loader) checkMetrics(listen string, c Control) {
 	network, address := Network(listen)
 	switch {
 	case listen == "":
-	case !local(listen):
+	case !Local(listen):
 		l.bad("metrics.listen", fmt.Sprintf("got %s, want a loopback address or a unix socket: there is neither encryption nor a password", quote(listen)),
 			"write 127.0.0.1:PORT, or let systemd listen: a socket unit with FileDescriptorName=metrics")
 	case network == "unix" && address == c.Socket:
@@ -42,8 +42,8 @@ func within(path, dir string) bool {
 	return path == dir || dir == "/" || strings.HasPrefix(path, dir+"/")
 }
 
-// local reports whether an address is reached from this machine only.
-func local(address string) bool {
+// Local reports whether an address is reached from this machine only.
+func Local(address string) bool {
 	network, a := Network(address)
 	if network == "unix" {
 		return true

@@ -43,7 +43,7 @@ func (l *loader) checkInTheOpen(at, here string, t Target, address string) {
 	switch network, _ := Network(address); {
 	case files.On() && network == "unix":
 		l.bad(at+".tls", "does not go with a unix socket, which does not leave this machine", "remove it")
-	case !files.On() && !t.Insecure && !local(address):
+	case !files.On() && !t.Insecure && !Local(address):
 		l.bad(here, address+" is not on this machine, and there is no tls: everybody in between could read and change what is sent, and answer in the receiver's place",
 			"add tls: {ca, cert, key} (`ftfuse certs` makes them), or insecure: true where the network is trusted")
 	}
@@ -55,7 +55,7 @@ func (l *loader) checkListenTLS(c *Receiver) {
 	if c.TLS.On() && c.Insecure {
 		l.bad("insecure", "got true, and tls: want one of them", "remove insecure")
 	}
-	open := slices.IndexFunc(c.Listen, func(a string) bool { return !local(a) })
+	open := slices.IndexFunc(c.Listen, func(a string) bool { return !Local(a) })
 	if open >= 0 && !c.TLS.On() && !c.Insecure {
 		l.bad("listen", c.Listen[open]+" is reached from other machines, and there is no tls: whoever reaches it could read along, and send in anybody's name",
 			"add tls: {ca, cert, key} (`ftfuse certs` makes them), or insecure: true where the network is trusted")

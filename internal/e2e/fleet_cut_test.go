@@ -52,12 +52,7 @@ func TestNetworkCut(t *testing.T) {
 		t.Run(way.String(), func(t *testing.T) {
 			t.Parallel()
 			f := newFleet(t)
-			r := f.receiver("r1")
-			s1, s2 := f.sender("s1", to(r)), f.sender("s2", to(r))
-			f.start()
-			s1.write(quick)
-			s2.write(quick)
-			f.flowing(r)
+			r, s1, s2 := f.twoToOne()
 			f.must(r.host.Cut(way))
 			f.apart(s1, r)
 			f.apart(s2, r)
@@ -68,16 +63,22 @@ func TestNetworkCut(t *testing.T) {
 	}
 }
 
-// What a sender sends is lost between it and its receiver, and only that: others go on.
-func TestNetworkLost(t *testing.T) {
-	t.Parallel()
-	f := newFleet(t)
-	r := f.receiver("r1")
-	s1, s2 := f.sender("s1", to(r)), f.sender("s2", to(r))
+// twoToOne starts two senders that write to one receiver, and waits until something has arrived.
+func (f *fleet) twoToOne() (r, s1, s2 *station) {
+	r = f.receiver("r1")
+	s1, s2 = f.sender("s1", to(r)), f.sender("s2", to(r))
 	f.start()
 	s1.write(quick)
 	s2.write(quick)
 	f.flowing(r)
+	return r, s1, s2
+}
+
+// What a sender sends is lost between it and its receiver, and only that: others go on.
+func TestNetworkLost(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	r, s1, _ := f.twoToOne()
 	f.must(s1.host.Lose(r.host))
 	f.until("s1 knows that r1 is away", 30*time.Second, func() bool {
 		st := s1.status().Sender
@@ -134,12 +135,7 @@ func TestNetworkMoves(t *testing.T) {
 func TestNetworkReplaced(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
-	r := f.receiver("r1")
-	s1, s2 := f.sender("s1", to(r)), f.sender("s2", to(r))
-	f.start()
-	s1.write(quick)
-	s2.write(quick)
-	f.flowing(r)
+	r, s1, _ := f.twoToOne()
 	r.replace()
 	f.flowing(r)
 	f.must(r.host.Cut(netlab.In)) // so that something waits

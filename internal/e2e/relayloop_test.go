@@ -132,9 +132,7 @@ func TestRelayQueueFull(t *testing.T) {
 	if st := s.status("sender").Sender; st.Queue.Bytes == 0 {
 		t.Error("nothing waits at the sender")
 	}
-	s.addr = final
-	s.startReceiver()
-	s.addr = a.addr
+	s.startReceiverAt(final)
 	s.drainedRelays(a)
 	s.settled(l)
 }
@@ -162,9 +160,7 @@ func TestRelayDoesMore(t *testing.T) {
 			a.start()
 		} else {
 			s.receiver.kill()
-			s.addr = final
-			s.startReceiver()
-			s.addr = a.addr
+			s.startReceiverAt(final)
 		}
 	}
 	for _, w := range l {

@@ -49,11 +49,11 @@ func classesOf(cursors []string) (list []pace.Class) {
 
 // keepClasses goes on with the classes whose data an earlier run has left in the queue, whatever rules say now.
 func (s *sender) keepClasses() error {
-	standing := classesOf(s.queue.Cursors())
-	if len(standing) == 0 {
+	now, standing := s.ruling.Load(), classesOf(s.queue.Cursors())
+	if !slices.ContainsFunc(standing, func(c pace.Class) bool { return !slices.Contains(now.classes, c) }) {
 		return nil
 	}
-	r, err := newRuling(s.cfg, s.ruling.Load(), standing...)
+	r, err := newRuling(s.cfg, now, standing...)
 	if err != nil {
 		return err
 	}

@@ -59,7 +59,7 @@ func (d *delivery) newPeer(o outlet, cur *queue.Cursor, line *pace.Line) (destin
 	}
 	m := o.members[0]
 	var who identity
-	u := d.uplink(o, line, m.Address, hostOf(m.Address), &who)
+	u := d.uplink(o, line, m.Address, config.HostOf(m.Address), &who)
 	view := d.streams(o, cur)
 	u.Backlog, u.Streams, u.Identity.Sender, u.Begin = view.backlog, view.list, view.sender, view.begin
 	u.Logger = u.Logger.With("target", o.cursor)

@@ -78,13 +78,14 @@ func (o *outlet) className() string {
 // way is how the queue takes what rules send.
 type way struct {
 	class map[string]pace.Class  // of rules that are not normal
-	to    [3]map[string][]string // by class: the positions that a target stands for, where that is not one of its own name
+	to    [3]map[string][]string // by class: the positions that a target stands for
+	plain bool                   // every target is one position of its name: nothing is to be done
 	all   []string               // of normal data, for what names no target; nil: the queue knows them itself
 }
 
 // newWay is that of a configuration. classes are those that are in use beside normal.
 func newWay(cfg *config.Sender, classes []pace.Class) *way {
-	w := &way{class: map[string]pace.Class{}}
+	w := &way{class: map[string]pace.Class{}, plain: len(classes) == 0}
 	for _, r := range cfg.Rules {
 		if c := classOf(r.Priority); c != pace.Normal {
 			w.class[r.Name] = c
@@ -99,6 +100,7 @@ func newWay(cfg *config.Sender, classes []pace.Class) *way {
 				w.to[o.class] = map[string][]string{}
 			}
 			w.to[o.class][t.Name] = append(w.to[o.class][t.Name], o.cursor)
+			w.plain = w.plain && o.cursor == t.Name
 		}
 	}
 	return w
@@ -131,22 +133,9 @@ func (w *way) of(c *record.Chunk) pace.Class {
 	return pace.Normal
 }
 
-// straight reports whether every target is one position of its name.
-func (w *way) straight() bool {
-	if len(w.class) > 0 || w.all != nil {
-		return false
-	}
-	for name, list := range w.to[pace.Normal] {
-		if len(list) != 1 || list[0] != name {
-			return false
-		}
-	}
-	return true
-}
-
 // forCursors returns chunks as the queue takes them: for cursors. The given ones stay as they are, for people know targets.
 func (w *way) forCursors(chunks []record.Chunk) []record.Chunk {
-	if w.straight() {
+	if w.plain {
 		return chunks
 	}
 	list := slices.Clone(chunks)

@@ -3,8 +3,6 @@ package node
 import (
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"ftfuse/internal/control"
 	"ftfuse/internal/queue"
 )
@@ -24,19 +22,9 @@ func (r *receiver) relayStatus(st *control.ReceiverStatus, now time.Time) {
 }
 
 func (r *receiver) queueStatus(in *intake, q queue.Stats) *control.QueueStatus {
-	qs := &control.QueueStatus{Bytes: q.Held, MaxSize: uint64(r.cfg.Queue.MaxSize), MinFree: uint64(r.cfg.Queue.MinFree), Epoch: q.Epoch, LastLoss: q.LastLoss,
-		Disk: diskUse(r.queueDir()), State: "ok"}
-	var fs unix.Statfs_t
-	if unix.Statfs(r.cfg.StateDir, &fs) == nil {
-		qs.DiskFree = fs.Bavail * uint64(fs.Bsize)
-	}
-	for _, c := range q.Cursors {
-		if !c.Oldest.IsZero() && (qs.Oldest.IsZero() || c.Oldest.Before(qs.Oldest)) {
-			qs.Oldest = c.Oldest
-		}
-	}
+	qs := queueStatus(q, r.queueDir(), r.cfg.StateDir, r.cfg.Queue.MaxSize, r.cfg.Queue.MinFree)
 	if in.room() != nil {
 		qs.State = "full"
 	}
-	return qs
+	return &qs
 }

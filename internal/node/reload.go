@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -136,38 +137,38 @@ func (s *sender) prepare(old, next *ruling) (*change, error) {
 	for _, o := range old.cfg.Outputs {
 		was[o.Name] = o
 	}
-	add := func(kind, name string, v any, make func() (destination, error)) error {
-		before, known := was[name]
-		delete(was, name)
-		if known && (reflect.DeepEqual(before, v) && !restartsAlways(v) || c.turns(s.destinations.get(name), before, v)) {
-			return nil
-		}
-		d, err := make()
-		if err != nil {
-			return fmt.Errorf("%s %s: %w", kind, name, err)
-		}
-		c.fresh = append(c.fresh, named{kind, name, d})
-		c.again[name] = known
-		return nil
-	}
 	deliver := s.delivery(next.classes)
 	for _, t := range cfg.Targets {
 		for _, o := range outlets(t, next.classes...) {
-			if err := add("target", o.cursor, o, func() (destination, error) { return deliver.open(o) }); err != nil {
+			if err := c.add(s.destinations, was, "target", o.cursor, o, func() (destination, error) { return deliver.open(o) }); err != nil {
 				return nil, err
 			}
 		}
 	}
 	for _, o := range cfg.Outputs {
-		if err := add("output", o.Name, o, func() (destination, error) { return s.newLocal(o) }); err != nil {
+		if err := c.add(s.destinations, was, "output", o.Name, o, func() (destination, error) { return s.newLocal(o) }); err != nil {
 			return nil, err
 		}
 	}
-	for name := range was {
-		c.gone = append(c.gone, name)
-	}
-	slices.Sort(c.gone)
+	c.gone = slices.Sorted(maps.Keys(was))
 	return c, s.beginEpoch(cfg)
+}
+
+// add notes what becomes of a destination, by what the configuration says of it: v. was is what it said of all before; those
+// that are left there in the end are gone.
+func (c *change) add(at *destinations, was map[string]any, kind, name string, v any, make func() (destination, error)) error {
+	before, known := was[name]
+	delete(was, name)
+	if known && (reflect.DeepEqual(before, v) && !restartsAlways(v) || c.turns(at.get(name), before, v)) {
+		return nil
+	}
+	d, err := make()
+	if err != nil {
+		return fmt.Errorf("%s %s: %w", kind, name, err)
+	}
+	c.fresh = append(c.fresh, named{kind, name, d})
+	c.again[name] = known
+	return nil
 }
 
 // turns notes that a destination can go on with other members, if that is so.

@@ -116,7 +116,7 @@ func (r *receiver) prepare(old, cfg *config.Receiver) (plugins map[string]destin
 
 // prepareTargets adds what becomes of targets to c.
 func (r *receiver) prepareTargets(c *change, old, now []config.Target) error {
-	was := map[string]outlet{}
+	was := map[string]any{}
 	for _, t := range old {
 		for _, o := range outlets(t) {
 			was[o.cursor] = o
@@ -124,16 +124,9 @@ func (r *receiver) prepareTargets(c *change, old, now []config.Target) error {
 	}
 	for _, t := range now {
 		for _, o := range outlets(t) {
-			before, known := was[o.cursor]
-			delete(was, o.cursor)
-			if known && (reflect.DeepEqual(before, o) || c.turns(r.fed.get(o.cursor), before, o)) {
-				continue
+			if err := c.add(r.fed, was, "target", o.cursor, o, func() (destination, error) { return r.delivery().open(o) }); err != nil {
+				return err
 			}
-			d, err := r.delivery().open(o)
-			if err != nil {
-				return fmt.Errorf("target %s: %w", t.Name, err)
-			}
-			c.fresh, c.again[o.cursor] = append(c.fresh, named{"target", o.cursor, d}), known
 		}
 	}
 	c.gone = slices.Sorted(maps.Keys(was))

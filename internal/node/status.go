@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ftfuse/internal/config"
 	"ftfuse/internal/control"
 	"ftfuse/internal/ingest"
 	"ftfuse/internal/queue"
@@ -54,11 +55,12 @@ func (s *sender) status() control.Status {
 	return st
 }
 
-func (s *sender) queueStatus(q queue.Stats) control.QueueStatus {
-	qs := control.QueueStatus{Bytes: q.Held, MaxSize: uint64(s.cfg.Queue.MaxSize), MinFree: uint64(s.cfg.Queue.MinFree), Epoch: q.Epoch, LastLoss: q.LastLoss,
-		Disk: diskUse(s.cfg.Queue.Dir), State: "ok"}
+// queueStatus is what can be said of any queue: that in dir, on the disk of stateDir.
+func queueStatus(q queue.Stats, dir, stateDir string, maxSize, minFree config.Size) control.QueueStatus {
+	qs := control.QueueStatus{Bytes: q.Held, MaxSize: uint64(maxSize), MinFree: uint64(minFree), Epoch: q.Epoch, LastLoss: q.LastLoss,
+		Disk: diskUse(dir), State: "ok"}
 	var st unix.Statfs_t
-	if unix.Statfs(s.cfg.StateDir, &st) == nil {
+	if unix.Statfs(stateDir, &st) == nil {
 		qs.DiskFree = st.Bavail * uint64(st.Bsize)
 	}
 	for _, c := range q.Cursors {
@@ -66,6 +68,11 @@ func (s *sender) queueStatus(q queue.Stats) control.QueueStatus {
 			qs.Oldest = c.Oldest
 		}
 	}
+	return qs
+}
+
+func (s *sender) queueStatus(q queue.Stats) control.QueueStatus {
+	qs := queueStatus(q, s.cfg.Queue.Dir, s.cfg.StateDir, s.cfg.Queue.MaxSize, s.cfg.Queue.MinFree)
 	if s.capture.Usage().Disk > int64(s.cfg.Queue.MaxSize) || qs.DiskFree < qs.MinFree {
 		qs.State = "full"
 	}

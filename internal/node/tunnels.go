@@ -67,15 +67,6 @@ func (s *tunnels) dial(ctx context.Context, t config.Target, network, address, h
 	return c, nil
 }
 
-// hostOf is the host of an address of the configuration, which its certificate has to name.
-func hostOf(address string) string {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return address
-	}
-	return host
-}
-
 // stage reads the certificates of all targets again, before anything is changed. use puts them in force; said are those that
 // differ from what was.
 func (s *tunnels) stage(targets []config.Target) (use func(), said []string, err error) {

@@ -64,10 +64,4 @@ func (r *Relayed) id(sender record.SenderID) record.SenderID {
 }
 
 // Streams gives a list of streams the ids that they have behind the relay.
-func (r *Relayed) Streams(list []record.Stream) []record.Stream {
-	named := make([]record.Stream, len(list))
-	for i, s := range list {
-		named[i] = record.Stream{Sender: r.id(s.Sender), Epoch: s.Epoch}
-	}
-	return named
-}
+func (r *Relayed) Streams(list []record.Stream) []record.Stream { return renamed(list, r.id) }

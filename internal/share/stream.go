@@ -12,15 +12,25 @@ import (
 // as two streams. Source.First still says who captured it.
 type Named struct {
 	record.Backlog
-	own   record.SenderID
-	label string
+	own    record.SenderID
+	sender record.SenderID // that own has here
+	label  string
 }
 
 // Name returns b with other ids. own is the id of the machine whose queue it is.
-func Name(b record.Backlog, own record.SenderID, label string) *Named { return &Named{b, own, label} }
+func Name(b record.Backlog, own record.SenderID, label string) *Named {
+	return &Named{b, own, own.Derive(label), label}
+}
 
 // Sender is the id that own has here.
-func (n *Named) Sender() record.SenderID { return n.own.Derive(n.label) }
+func (n *Named) Sender() record.SenderID { return n.sender }
+
+func (n *Named) id(sender record.SenderID) record.SenderID {
+	if sender == n.own {
+		return n.sender
+	}
+	return sender.Derive(n.label)
+}
 
 // Next implements record.Backlog.
 func (n *Named) Next(ctx context.Context, limit int64) (record.Batch, error) {
@@ -30,7 +40,7 @@ func (n *Named) Next(ctx context.Context, limit int64) (record.Batch, error) {
 		c := &b.Chunks[i]
 		if c.Source != from {
 			from = c.Source
-			to = from.Via(from.Sender.Derive(n.label))
+			to = from.Via(n.id(from.Sender))
 		}
 		c.Source = to
 	}
@@ -60,10 +70,13 @@ func (n *Named) Mark(m record.Durable) record.Durable {
 }
 
 // Streams gives a list of streams the ids that they have here.
-func (n *Named) Streams(list []record.Stream) []record.Stream {
+func (n *Named) Streams(list []record.Stream) []record.Stream { return renamed(list, n.id) }
+
+// renamed gives streams other ids.
+func renamed(list []record.Stream, id func(record.SenderID) record.SenderID) []record.Stream {
 	named := make([]record.Stream, len(list))
 	for i, s := range list {
-		named[i] = record.Stream{Sender: s.Sender.Derive(n.label), Epoch: s.Epoch}
+		named[i] = record.Stream{Sender: id(s.Sender), Epoch: s.Epoch}
 	}
 	return named
 }
