@@ -101,6 +101,7 @@ func (s *session) commit(done []piece) error {
 			s.u.status.ackedBytes.Add(p.bytes)
 			s.u.status.ackedRecords.Add(p.records)
 			s.acked.Store(true)
+			s.u.size.acked(time.Since(p.at))
 		}
 	}
 	if len(done) > 0 {

@@ -19,7 +19,7 @@ const maxTries = 5
 // send takes from the backlog and sends until nothing more is to be begun (nil) or something fails.
 func (s *session) send() error {
 	for {
-		limit := int64(s.u.o.Batch)
+		limit := int64(s.u.size.get())
 		single := s.u.suspect.last != 0
 		if single {
 			limit = 1 // one entry: whatever is wrong is wrong with that
@@ -146,7 +146,7 @@ func (s *session) settle(p piece) error {
 
 // cut splits off the longest run at the front that is to be sent and fits one batch, at least one chunk.
 func (s *session) cut(chunks []record.Chunk) (run, rest []record.Chunk) {
-	payload, head, marks := 0, 64, 0
+	payload, head, marks, most := 0, 64, 0, s.u.size.get()
 	for i := range chunks {
 		c := &chunks[i]
 		var before *record.Chunk
@@ -156,7 +156,7 @@ func (s *session) cut(chunks []record.Chunk) (run, rest []record.Chunk) {
 		payload += int(c.Len)
 		head += headBound(c, before)
 		marks += len(c.Marks)
-		if i > 0 && (payload > s.u.o.Batch || marks > wire.MaxMarks || uint64(i) >= s.limits.Chunks || uint64(payload+head) > s.limits.Body) {
+		if i > 0 && (payload > most || marks > wire.MaxMarks || uint64(i) >= s.limits.Chunks || uint64(payload+head) > s.limits.Body) {
 			return chunks[:i], chunks[i:]
 		}
 		own := s.resume.own

@@ -80,7 +80,7 @@ func (s *session) run(ctx context.Context) error {
 
 // over turns the reason of the end into what Run acts upon, and does what the receiver demands.
 func (s *session) over(err error) error {
-	e := &ending{err: err, worked: s.acked.Load(), retry: time.Duration(s.retry.Load())}
+	e := &ending{err: err, worked: s.acked.Load(), retry: time.Duration(s.retry.Load()), stuck: s.number.Load() > 0 && !s.acked.Load()}
 	var n *refused
 	switch {
 	case errors.Is(err, errDrained):

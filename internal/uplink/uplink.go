@@ -45,7 +45,7 @@ type Options struct {
 
 	Codec   wire.Codec // [None]
 	Level   int        // of Zstd, 1 (fast) to 22 (small); the others have none [1]
-	Batch   int        // payload bytes of a batch, at least one chunk [1 MiB]
+	Batch   int        // payload bytes of a batch, at least one chunk; fewer on a link that is too slow for it [1 MiB]
 	Window  int64      // bytes under way, at most, whatever the receiver grants [16 MiB]
 	Batches int        // batches under way [256]
 
@@ -88,6 +88,7 @@ type Uplink struct {
 	suspect span           // positions that are read and sent entry by entry, to find the one that cannot be
 	tries   map[uint64]int // failed reads by position; used by Run's goroutine
 	memory  memory         // of Options.Several
+	size    *batchSize
 }
 
 // span is a run of queue positions; empty if last is 0.
@@ -140,7 +141,8 @@ func New(o Options) (*Uplink, error) {
 	if o.Batch < 1 || o.Batch > 4<<20 || o.Window < 1 || o.Batches < 1 {
 		return nil, fmt.Errorf("new uplink: got batch %d, window %d, batches %d, want 1 to %d, and more than 0", o.Batch, o.Window, o.Batches, 4<<20)
 	}
-	return &Uplink{o: o, status: status{state: Idle, since: time.Now()}, tries: map[uint64]int{}}, nil
+	return &Uplink{o: o, status: status{state: Idle, since: time.Now()}, tries: map[uint64]int{},
+		size: newBatchSize(o.Batch, o.WriteTimeout)}, nil
 }
 
 func or[T comparable](v, otherwise T) T {
@@ -170,6 +172,9 @@ func (u *Uplink) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
+		if end.stuck {
+			u.size.stuck()
+		}
 		if end.worked {
 			pause = u.o.BackOffMin
 		}
@@ -196,6 +201,7 @@ func (u *Uplink) down(e *ending) {
 type ending struct {
 	err    error
 	worked bool          // something was acknowledged: the next pause is the shortest again
+	stuck  bool          // batches were under way, and none was acknowledged
 	quiet  bool          // nothing went wrong
 	retry  time.Duration // what the receiver asked for
 }
