@@ -1,6 +1,7 @@
 package output
 
 import (
+	"container/list"
 	"errors"
 	"fmt"
 	"io"
@@ -17,11 +18,14 @@ import (
 // file is one open output file. Whoever has the output's turn owns it.
 type file struct {
 	name    string
+	host    string // whose data it was opened for
 	fd      int
 	pos     ledger.Position // as committed, or as found at open
 	checked time.Time       // when the name was last seen to lead here
 	used    time.Time
 	doubt   bool // look at the name before the next append
+	ofAll   *list.Element
+	ofHost  *list.Element
 }
 
 const nameEvery = time.Second // how often a file's name is looked up again
@@ -38,7 +42,7 @@ func (o *Output) run(c *record.Chunk) (*run, error) {
 	if len(b.runs) == maxRuns {
 		return nil, errManyRuns
 	}
-	f, err := o.ready(string(name))
+	f, err := o.ready(string(name), c.Source.Host)
 	if errors.Is(err, errOdd) {
 		// Say one peer's file is another's directory: neither may keep the others waiting.
 		o.stats.misplaced.Add(1)
@@ -46,7 +50,7 @@ func (o *Output) run(c *record.Chunk) (*run, error) {
 		if r, ok := b.byRun[other]; ok {
 			return r, nil
 		}
-		f, err = o.ready(other)
+		f, err = o.ready(other, c.Source.Host)
 	}
 	if err != nil {
 		return nil, err
@@ -55,7 +59,7 @@ func (o *Output) run(c *record.Chunk) (*run, error) {
 }
 
 // ready returns the file of that name, open, locked, rotated where that is due, and with pos at its real end.
-func (o *Output) ready(name string) (*file, error) {
+func (o *Output) ready(name, host string) (*file, error) {
 	now := o.o.now()
 	f := o.files.get(name)
 	if f != nil && o.moved(f, now) {
@@ -64,7 +68,7 @@ func (o *Output) ready(name string) (*file, error) {
 	}
 	if f == nil {
 		var err error
-		if f, err = o.openFile(name, now); err != nil {
+		if f, err = o.openFile(name, host, now); err != nil {
 			return nil, err
 		}
 	}
@@ -78,7 +82,7 @@ func (o *Output) ready(name string) (*file, error) {
 	if err := o.rotate(f, now); err != nil {
 		return nil, err
 	}
-	f, err := o.openFile(name, now)
+	f, err := o.openFile(name, host, now)
 	if err != nil {
 		return nil, err
 	}
@@ -103,7 +107,7 @@ func (o *Output) moved(f *file, now time.Time) bool {
 	return true
 }
 
-func (o *Output) openFile(name string, now time.Time) (*file, error) {
+func (o *Output) openFile(name, host string, now time.Time) (*file, error) {
 	fd, err := o.base.open(name, true)
 	if err != nil {
 		return nil, err
@@ -113,7 +117,7 @@ func (o *Output) openFile(name string, now time.Time) (*file, error) {
 		unix.Close(fd)
 		return nil, fmt.Errorf("open %s: %w", name, err)
 	}
-	f := &file{name: name, fd: fd, checked: now}
+	f := &file{name: name, host: host, fd: fd, checked: now}
 	known, ok, err := o.o.Book.Position(name)
 	if err != nil {
 		unix.Close(fd)

@@ -43,6 +43,30 @@ func TestManyNames(t *testing.T) {
 	}
 }
 
+// A host that names ever new files makes room for them by its own: others' files stay open.
+func TestOpenFilesAreShared(t *testing.T) {
+	r := newRig(t)
+	r.Path, r.MaxOpen = "{host}/{path}", 2*maxRuns
+	o := r.open()
+	r.put(chunk(source(1), 1, "a", "x"))
+	for seq := uint64(1); seq <= 3*maxRuns; seq++ {
+		r.put(chunk(source(2), seq, fmt.Sprint(seq), "x"))
+	}
+	if o.files.byKey["host1/a"] == nil || o.files.len() != 2*maxRuns {
+		t.Errorf("got %d open files, the first of the other host among them: %v; want %d, true", o.files.len(), o.files.byKey["host1/a"] != nil, 2*maxRuns)
+	}
+	for n := byte(3); n < 255; n++ {
+		r.put(chunk(source(n), 1, "a", "x"))
+	}
+	if own := o.files.hosts["host2"].Len(); own > 2*maxRuns-252 {
+		t.Errorf("got %d open files of a host that has more than its share, want room for others", own)
+	}
+	o.files.closeAll()
+	if len(o.files.hosts) != 0 || len(o.files.byKey) != 0 {
+		t.Errorf("got %d hosts and %d files left behind, want none", len(o.files.hosts), len(o.files.byKey))
+	}
+}
+
 // Marks that nobody has are not kept in memory: a peer can ask for any number of them.
 func TestUnknownMarksAreNotKept(t *testing.T) {
 	o := newRig(t).open()

@@ -111,7 +111,7 @@ func (o *Output) retire(name string, now time.Time) error {
 	f := o.files.get(name)
 	if f == nil {
 		var err error
-		if f, err = o.openFile(name, now); err != nil {
+		if f, err = o.openFile(name, "", now); err != nil {
 			return err
 		}
 	}

@@ -7,41 +7,59 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// table holds the open files, the one used last in front. It closes the one used longest ago when it is full: never
-// one of the append under way, as it holds at least maxRuns.
+// table holds the open files, the one used last in front. When it is full it closes the one used longest ago; a host that has
+// its share of them makes room by its own, so that it cannot keep others' files from staying open. One of the append under way
+// is never closed, as what there is to choose from is at least maxRuns.
 type table struct {
 	most  int
+	share int
 	order *list.List // of *file
-	byKey map[string]*list.Element
+	hosts map[string]*list.List
+	byKey map[string]*file
 }
 
 func newTable(most int) *table {
-	return &table{most: most, order: list.New(), byKey: map[string]*list.Element{}}
+	return &table{most: most, share: max(most/4, maxRuns), order: list.New(), hosts: map[string]*list.List{}, byKey: map[string]*file{}}
 }
 
 func (t *table) get(name string) *file {
-	e, ok := t.byKey[name]
+	f, ok := t.byKey[name]
 	if !ok {
 		return nil
 	}
-	t.order.MoveToFront(e)
-	return e.Value.(*file)
+	t.order.MoveToFront(f.ofAll)
+	t.hosts[f.host].MoveToFront(f.ofHost)
+	return f
 }
 
 func (t *table) put(f *file) {
-	for t.order.Len() >= t.most {
-		t.drop(t.order.Back().Value.(*file))
+	own := t.hosts[f.host]
+	if t.order.Len() >= t.most {
+		oldest := t.order.Back()
+		if own != nil && own.Len() >= t.share {
+			oldest = own.Back()
+		}
+		t.drop(oldest.Value.(*file))
 	}
-	t.byKey[f.name] = t.order.PushFront(f)
+	if own == nil {
+		own = list.New()
+		t.hosts[f.host] = own
+	}
+	t.byKey[f.name], f.ofAll, f.ofHost = f, t.order.PushFront(f), own.PushFront(f)
 }
 
 // drop closes f, which gives its lock back.
 func (t *table) drop(f *file) {
-	if e, ok := t.byKey[f.name]; ok && e.Value.(*file) == f {
-		t.order.Remove(e)
-		delete(t.byKey, f.name)
-		unix.Close(f.fd)
+	if t.byKey[f.name] != f {
+		return
 	}
+	delete(t.byKey, f.name)
+	t.order.Remove(f.ofAll)
+	own := t.hosts[f.host]
+	if own.Remove(f.ofHost); own.Len() == 0 {
+		delete(t.hosts, f.host)
+	}
+	unix.Close(f.fd)
 }
 
 func (t *table) closeAll() {
