@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -67,15 +68,22 @@ func needRoot(t *testing.T) {
 	}
 }
 
-// freePort returns an address of this machine that nobody listens on.
+// lastPort is the last that freePort has given: below those that the kernel takes for connections, so that no sender that tries
+// to reach a receiver which is away has its port when it comes back.
+var lastPort atomic.Uint32
+
+// freePort returns an address of this machine that nobody listens on, nor is given again.
 func freePort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 12_000+lastPort.Add(1)%20_000))
+		if err == nil {
+			defer l.Close()
+			return l.Addr().String()
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatal("got no free port of 1000")
+	return ""
 }
 
 func (s *site) senderConfig() string {
