@@ -59,7 +59,7 @@ func answers(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: answers SOCKET")
 	}
-	end := time.Now().Add(20 * time.Second)
+	end := time.Now().Add(60 * time.Second)
 	for {
 		c, err := net.Dial("unix", ts.MkAbs(args[0]))
 		if err == nil {

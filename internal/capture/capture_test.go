@@ -83,7 +83,7 @@ func (s *chain) all() []byte {
 
 func (s *chain) waitFor(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	limit := time.After(20 * time.Second)
+	limit := time.After(60 * time.Second)
 	for !ok() {
 		select {
 		case <-s.more:

@@ -99,7 +99,7 @@ func (r *rig) drain(s record.Store, sink record.Sink) *Drain {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- d.Run(ctx) }()
-	for deadline := time.Now().Add(30 * time.Second); r.q.Held() > 0; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(60 * time.Second); r.q.Held() > 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			r.t.Fatalf("%d bytes are still queued: %+v", r.q.Held(), d.Status())
 		}

@@ -84,7 +84,7 @@ func (f *fleet) end() {
 		}
 		select {
 		case <-s.proc.done:
-		case <-time.After(30 * time.Second):
+		case <-time.After(60 * time.Second):
 			f.t.Errorf("%s does not stop: %s", s.name, s.proc.log())
 			s.proc.kill()
 		}

@@ -201,7 +201,7 @@ func (s *site) end() {
 			d.cmd.Process.Signal(syscall.SIGTERM)
 			select {
 			case <-d.done:
-			case <-time.After(30 * time.Second):
+			case <-time.After(60 * time.Second):
 				s.t.Errorf("%s does not stop: %s", d.name, d.log())
 				d.kill()
 			}
@@ -274,7 +274,7 @@ func (d *daemon) stop(t *testing.T) {
 	d.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-d.done:
-	case <-time.After(30 * time.Second):
+	case <-time.After(60 * time.Second):
 		t.Fatalf("%s does not stop: %s", d.name, d.log())
 	}
 	if d.err != nil {

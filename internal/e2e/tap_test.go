@@ -45,7 +45,7 @@ func (l *looker) code(t *testing.T) int {
 	select {
 	case <-l.done:
 		return l.cmd.ProcessState.ExitCode()
-	case <-time.After(30 * time.Second):
+	case <-time.After(60 * time.Second):
 		t.Fatal("tap does not end")
 		return 0
 	}

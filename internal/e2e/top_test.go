@@ -98,7 +98,7 @@ func (c *console) restored(before *unix.Termios) {
 	if *after != *before {
 		c.t.Errorf("the terminal's modes are %+v, were %+v", after, before)
 	}
-	end := time.Now().Add(20 * time.Second)
+	end := time.Now().Add(60 * time.Second)
 	for {
 		raw := c.raw.log()
 		if strings.LastIndex(raw, "\x1b[?1049l") > strings.LastIndex(raw, "\x1b[?1049h") && strings.LastIndex(raw, "\x1b[?25h") > strings.LastIndex(raw, "\x1b[?25l") {
@@ -120,7 +120,7 @@ func (c *console) exit() (code int) {
 			c.t.Fatal(err)
 		}
 		return c.cmd.ProcessState.ExitCode()
-	case <-time.After(30 * time.Second):
+	case <-time.After(60 * time.Second):
 		c.cmd.Process.Kill()
 		c.t.Fatalf("top does not end:\n%s", c.text())
 		return 0

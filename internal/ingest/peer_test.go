@@ -20,7 +20,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience bounds what must happen; reaching it is a failure.
-const patience = 20 * time.Second
+const patience = 60 * time.Second
 
 // serve starts a server on loopback, with short time-outs unless o says otherwise, and stops it with the test.
 func serve(t testing.TB, o Options) (*Server, string) {

@@ -155,7 +155,7 @@ func (r *rig) end() {
 		if err != nil {
 			r.Errorf("serve: %v", err)
 		}
-	case <-time.After(30 * time.Second):
+	case <-time.After(60 * time.Second):
 		r.Error("the mount does not end")
 		_ = unix.Unmount(r.dir, unix.MNT_FORCE|unix.MNT_DETACH)
 		return
@@ -205,7 +205,7 @@ func (r *rig) want(what string, got, want any) {
 // becomes waits for what follows a FORGET or a RELEASE: the kernel sends them when it likes, also behind later requests.
 func (r *rig) becomes(what string, get func() string, want string) {
 	r.Helper()
-	for end := time.Now().Add(30 * time.Second); get() != want && time.Now().Before(end); {
+	for end := time.Now().Add(60 * time.Second); get() != want && time.Now().Before(end); {
 		time.Sleep(time.Millisecond)
 	}
 	r.want(what, get(), want)

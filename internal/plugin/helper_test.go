@@ -38,7 +38,7 @@ func must(t testing.TB, err error) {
 // until waits for something that another process or goroutine does.
 func until(t testing.TB, what string, done func() bool) {
 	t.Helper()
-	for end := time.Now().Add(30 * time.Second); !done(); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(60 * time.Second); !done(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("waited 30 s for: %s", what)
 		}

@@ -66,7 +66,7 @@ func next(t *testing.T, lists <-chan string) string {
 	select {
 	case s := <-lists:
 		return s
-	case <-time.After(20 * time.Second):
+	case <-time.After(60 * time.Second):
 		t.Fatal("the list did not change")
 		return ""
 	}
@@ -125,7 +125,7 @@ func TestTheLastGoodAnswerHolds(t *testing.T) {
 	}
 	await := func(what string, holds func(failing string) bool) {
 		t.Helper()
-		for end := time.Now().Add(20 * time.Second); ; {
+		for end := time.Now().Add(60 * time.Second); ; {
 			text, since := w.Failing()
 			if (text == "") != since.IsZero() {
 				t.Fatalf("failing %q since %v", text, since)

@@ -71,7 +71,7 @@ func (h *heard) Flush() error { h.got <- struct{}{}; return nil }
 // until waits until ok holds of what was heard.
 func (h *heard) until(t *testing.T, ok func() bool) {
 	t.Helper()
-	for end := time.After(30 * time.Second); ; {
+	for end := time.After(60 * time.Second); ; {
 		h.mu.Lock()
 		done := ok()
 		h.mu.Unlock()

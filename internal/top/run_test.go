@@ -56,7 +56,7 @@ func newScreen(t *testing.T, sockets ...string) *screen {
 // shows waits until the screen has a text.
 func (s *screen) shows(want string) {
 	s.t.Helper()
-	end := time.Now().Add(20 * time.Second)
+	end := time.Now().Add(60 * time.Second)
 	for !strings.Contains(s.text(), want) {
 		if time.Now().After(end) {
 			s.t.Fatalf("%q does not appear:\n%s", want, s.text())
@@ -87,7 +87,7 @@ func (s *screen) ends(check func(error) bool) {
 		if !check(err) {
 			s.t.Errorf("Run = %v", err)
 		}
-	case <-time.After(20 * time.Second):
+	case <-time.After(60 * time.Second):
 		s.t.Fatal("Run does not end")
 	}
 }

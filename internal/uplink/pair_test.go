@@ -22,7 +22,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/syndtr/goleveldb/leveldb.(*DB).mpoolDrain"))
 }
 
-const patience = 30 * time.Second
+const patience = 60 * time.Second
 
 // memory is an output of the receiver: payload and marks by stream.
 type memory struct {
