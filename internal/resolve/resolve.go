@@ -157,11 +157,11 @@ func (w *Watch) rest(ctx context.Context, d time.Duration, earliest time.Time) b
 	select {
 	case <-ctx.Done():
 		return false
+	case <-t.C: // who asks is never answered later than without
 	case <-w.fresh:
-		return true
 	case <-early.C:
-		return true
 	}
+	return true
 }
 
 // round asks for every name once, and puts together what is known then.

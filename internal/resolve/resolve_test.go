@@ -171,6 +171,19 @@ func TestAskedForAtFailures(t *testing.T) {
 	}
 }
 
+// Whoever asks does not put off what is asked anyway.
+func TestFailuresDelayNothing(t *testing.T) {
+	dns := start(t)
+	dns.Set("logs.test", "10.0.0.1")
+	w, lists := watch(t, Options{Resolver: dns.Resolver(), Every: 10 * time.Millisecond, AtLeast: time.Hour, Members: []Listed{{"all", "dns:logs.test:7", 1}}})
+	next(t, lists)
+	w.Ask()
+	dns.Set("logs.test", "10.0.0.2")
+	if got, want := next(t, lists), "10.0.0.2:7*1@logs.test"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
 func TestMembersAreReplaced(t *testing.T) {
 	dns := start(t)
 	dns.Set("a.test", "10.0.0.1")
