@@ -2,6 +2,7 @@ package netlab
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"slices"
@@ -47,16 +48,45 @@ func (n *Network) rename(host string, from, to netip.Addr) {
 	}
 }
 
+// StartNames starts the name server, which a new network has already.
+func (n *Network) StartNames() error {
+	return n.hub.do(func() error {
+		c, err := net.ListenPacket("udp4", netip.AddrPortFrom(address(0), 53).String())
+		if err != nil {
+			return err
+		}
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		n.dns = c
+		n.wait.Go(func() { n.answer(c) })
+		return nil
+	})
+}
+
+// StopNames ends the name server's process: who asks is told that nobody listens.
+func (n *Network) StopNames() error {
+	n.mu.Lock()
+	c := n.dns
+	n.dns = nil
+	n.mu.Unlock()
+	if c == nil {
+		return nil
+	}
+	err := c.Close()
+	n.wait.Wait()
+	return err
+}
+
 // answer is the name server, until its socket is closed.
-func (n *Network) answer() {
+func (n *Network) answer(c net.PacketConn) {
 	b := make([]byte, 1500)
 	for {
-		size, from, err := n.dns.ReadFrom(b)
+		size, from, err := c.ReadFrom(b)
 		if err != nil {
 			return
 		}
 		if reply, err := n.reply(b[:size]); err == nil { // else the peer asks again, or gives up
-			_, _ = n.dns.WriteTo(reply, from)
+			_, _ = c.WriteTo(reply, from)
 		}
 	}
 }

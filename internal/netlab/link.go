@@ -42,12 +42,16 @@ func (h *Host) Cut(w Way) error { return h.change(func(l *link) { l.cut |= w }) 
 func (h *Host) Slow(p Pace) error { return h.change(func(l *link) { l.pace = p }) }
 
 // Lose loses what this host sends to another, and nothing else.
-func (h *Host) Lose(to *Host) error {
-	peer := to.Addr()
+func (h *Host) Lose(to *Host) error { return h.loseAll(to.Addr(), to.name) }
+
+// LoseNames loses what this host asks the name server, and nothing else.
+func (h *Host) LoseNames() error { return h.loseAll(address(0), "the name server") }
+
+func (h *Host) loseAll(peer netip.Addr, name string) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if err := h.lose(peer); err != nil {
-		return fmt.Errorf("lose what %s sends to %s: %w", h.name, to.name, err)
+		return fmt.Errorf("lose what %s sends to %s: %w", h.name, name, err)
 	}
 	if !slices.Contains(h.lost, peer) {
 		h.lost = append(h.lost, peer)
@@ -60,7 +64,7 @@ func (h *Host) lose(peer netip.Addr) error {
 	return h.space.ip(fmt.Sprintf("neighbor replace %s lladdr 02:00:00:00:00:01 nud permanent dev %s", peer, wire))
 }
 
-// Heal undoes Cut, Slow and Lose.
+// Heal undoes Cut, Slow, Lose and LoseNames.
 func (h *Host) Heal() error {
 	h.mu.Lock()
 	for _, peer := range h.lost {

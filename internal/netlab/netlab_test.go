@@ -191,6 +191,31 @@ func TestNames(t *testing.T) {
 	}
 }
 
+// Names can be away: the host is told so, or its questions are lost. Nothing else is.
+func TestNamesAway(t *testing.T) {
+	n, a, b := two(t)
+	in := mailbox(t, b)
+	r := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return a.Dial(ctx, network, netip.AddrPortFrom(address(0), 53))
+	}}
+	for _, c := range []struct {
+		what       string
+		away, back func() error
+	}{{"stopped", n.StopNames, n.StartNames}, {"lost", a.LoseNames, a.Heal}} {
+		must(t, c.away())
+		if got, err := r.LookupHost(context.Background(), "b.test"); err == nil {
+			t.Errorf("%s: names answer %v", c.what, got)
+		}
+		if !passes(t, a, b, in) {
+			t.Errorf("%s: nothing passes", c.what)
+		}
+		must(t, c.back())
+		if got, err := r.LookupHost(context.Background(), "b.test"); err != nil || len(got) != 1 {
+			t.Errorf("%s and back: got %v, %v", c.what, got, err)
+		}
+	}
+}
+
 // Networks have the same addresses and do not see each other; when one is closed its links are gone.
 func TestNetworksAreApart(t *testing.T) {
 	_, a, b := two(t)

@@ -25,11 +25,11 @@ func Lacks() string {
 // Network is one segment of Ethernet, 10.88.0.0/16, with a name server at 10.88.0.1. Networks do not see each other, so
 // each has the same addresses. Its methods may be called from any goroutine.
 type Network struct {
-	hub  *space // has the bridge, and the name server's address
-	dns  net.PacketConn
+	hub  *space         // has the bridge, and the name server's address
 	wait sync.WaitGroup // for the name server
 
 	mu    sync.Mutex
+	dns   net.PacketConn          // of the name server; nil: it does not run
 	next  int                     // number of the next host, and last byte of its address
 	hosts []*Host                 //
 	names map[string][]netip.Addr // what DNS answers, by names with a dot behind
@@ -55,23 +55,18 @@ func New() (*Network, error) {
 		fmt.Sprintf("address add %s/%d dev hub0", address(0), prefix),
 		"link set hub0 up")
 	if err == nil {
-		err = hub.do(func() (err error) {
-			n.dns, err = net.ListenPacket("udp4", netip.AddrPortFrom(address(0), 53).String())
-			return err
-		})
+		err = n.StartNames()
 	}
 	if err != nil {
 		hub.close()
 		return nil, fmt.Errorf("new network: %w", err)
 	}
-	n.wait.Go(n.answer)
 	return n, nil
 }
 
 // Close takes the network from what still runs in it.
 func (n *Network) Close() error {
-	err := n.dns.Close()
-	n.wait.Wait()
+	err := n.StopNames()
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, h := range n.hosts {
