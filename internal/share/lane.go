@@ -42,7 +42,7 @@ func (l *Lane) Next(ctx context.Context, limit int64) (record.Batch, error) {
 func (l *Lane) take(limit int64) (b record.Batch, ok bool) {
 	l.s.mu.Lock()
 	defer l.s.mu.Unlock()
-	if !l.m.up || l.m.leaving || l.s.frozen {
+	if !l.m.up || l.m.leaving || l.m.removed || l.s.frozen { // what is given out now may count as sent, and would not be
 		return b, false
 	}
 	for ; l.next < len(l.list); l.next++ {

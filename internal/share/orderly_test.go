@@ -1,7 +1,9 @@
 package share_test
 
 import (
+	"context"
 	"strconv"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -135,6 +137,70 @@ func TestOrderly(t *testing.T) {
 			})
 		}
 	}
+}
+
+// A connection that asks for more in the moment in which its member is taken out gets nothing: what it got would count as sent.
+func TestNothingForOneThatGoes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newStore().open()
+		has, goes := make(chan struct{}), make(chan struct{})
+		began := sync.OnceFunc(func() { close(has) })
+		take := func(lane *share.Lane, d time.Duration) (record.Batch, error) {
+			ctx, cancel := context.WithTimeout(context.Background(), d)
+			defer cancel()
+			return lane.Next(ctx, 1)
+		}
+		s, err := share.New(share.Options{Backlog: b, Sender: self, Run: func(ctx context.Context, m share.Member, lane *share.Lane) error {
+			if err := lane.Up(record.SenderID{m.Name[0]}, nil); err != nil {
+				return err
+			}
+			for ctx.Err() == nil {
+				got, err := lane.Next(ctx, 1)
+				if err != nil {
+					return nil
+				}
+				if m.Name == "a" {
+					began()
+					<-goes
+					if more, err := take(lane, time.Second); err == nil {
+						t.Errorf("got positions %d to %d for a member that was taken out, want none", more.First, more.Last)
+					}
+				}
+				if err := lane.Ack(got.Last, record.Durable{}); err != nil {
+					return err
+				}
+			}
+			return nil
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.SetMembers(members("a")); err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(context.Background())
+		ended := make(chan error, 1)
+		go func() { ended <- s.Run(ctx) }()
+		for range 10 {
+			b.add(record.Chunk{Handle: 1})
+			synctest.Wait() // one entry of the lane each
+		}
+		<-has
+		if err := s.SetMembers(members("b")); err != nil {
+			t.Fatal(err)
+		}
+		close(goes)
+		for !b.done() {
+			time.Sleep(time.Millisecond)
+		}
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		if u := s.Status().Uncertain; u != (share.Amount{}) {
+			t.Errorf("got %+v uncertain, want none", u)
+		}
+	})
 }
 
 // A new member takes its share of parts, and only that, after what is under way.
