@@ -96,30 +96,35 @@ func (f *fleet) bounded(there map[*station]lines) {
 	for _, s := range f.of("sender") {
 		uncertain, turns := s.said()
 		uncertain, turns = uncertain.Plus(s.uncertain), turns+s.handOvers
-		doubled := 0
-		for _, r := range s.routes {
-			if !r.shares() {
-				continue
-			}
-			ends := map[*station]bool{}
-			for _, m := range r.members {
-				m.ends(ends)
-			}
-			for _, l := range s.loads {
-				for n := range l.most() {
-					k := 0
-					for end := range ends {
-						k += there[end][written{l.id, n + 1}]
-					}
-					doubled += max(k-1, 0)
-				}
-			}
-		}
+		doubled := s.doubled(there)
 		f.t.Logf("%s: %d lines came more than once, %d are uncertain, %d hand-overs", s.name, doubled, uncertain.Records, turns)
 		if uint64(doubled) > uncertain.Records {
 			f.t.Errorf("%s: %d lines came more than once, want at most the %d that it counts as uncertain", s.name, doubled, uncertain.Records)
 		}
 	}
+}
+
+// doubled is how often lines of a sender's that go to one of several are there more than once.
+func (s *station) doubled(there map[*station]lines) (doubled int) {
+	for _, r := range s.routes {
+		if !r.shares() {
+			continue
+		}
+		ends := map[*station]bool{}
+		for _, m := range r.members {
+			m.ends(ends)
+		}
+		for _, l := range s.loads {
+			for n := range l.most() {
+				k := 0
+				for end := range ends {
+					k += there[end][written{l.id, n + 1}]
+				}
+				doubled += max(k-1, 0)
+			}
+		}
+	}
+	return doubled
 }
 
 // ends adds the receivers to which what comes to a station goes in the end.

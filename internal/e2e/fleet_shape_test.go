@@ -8,7 +8,7 @@ import (
 
 // shapes are the kinds of topologies that a schedule may have.
 var shapes = []func(*fleet, *rand.Rand){
-	(*fleet).each, (*fleet).each, (*fleet).shared, (*fleet).shared, (*fleet).staged,
+	(*fleet).each, (*fleet).each, (*fleet).shared, (*fleet).shared, (*fleet).named, (*fleet).staged,
 }
 
 // shape makes senders, relays and receivers. A new kind of topology is a new row of shapes.
@@ -46,6 +46,19 @@ func (f *fleet) shared(rnd *rand.Rand) {
 	}
 }
 
+// named: the DNS says who shares what a sender sends, and has said it before they are known.
+func (f *fleet) named(rnd *rand.Rand) {
+	f.called = f.receivers(2 + rnd.Intn(2))
+	f.alias(f.called...)
+	policy := policies[rnd.Intn(len(policies)-1)]
+	for i := range 1 + rnd.Intn(2) {
+		r := named(policy, addresses, f.called...)
+		r.more = aged(rnd)
+		f.sender(fmt.Sprintf("s%d", i+1), r)
+	}
+}
+
+// policies end with the one that the DNS says no members of.
 var policies = []string{"failover", "balance", "hash, hash: path", "hash, hash: rule, replicas: 1", "broadcast"}
 
 // staged: what senders have comes to one receiver by two relays, of which each may answer for itself, or for what is behind it.
@@ -84,5 +97,5 @@ func (r route) String() string {
 	for _, m := range r.members {
 		names = append(names, m.name)
 	}
-	return strings.TrimSpace(fmt.Sprintf("%s %s %s%s", r.policy, strings.Join(names, ", "), r.ack, r.more))
+	return strings.TrimSpace(fmt.Sprintf("%s %s %s %s%s", r.policy, r.names, strings.Join(names, ", "), r.ack, r.more))
 }

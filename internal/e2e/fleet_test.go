@@ -24,6 +24,7 @@ type fleet struct {
 	net      *netlab.Network
 	program  string // that all run
 	stations []*station
+	called   []*station // what DNS has answered with at first, for a name that stands for several
 }
 
 // station is a host with its disk and the process that it runs: a sender, or a receiver, which is a relay if it sends on.
@@ -32,7 +33,9 @@ type station struct {
 	role   string // sender or receiver
 	name   string // of the machine, as records say it
 	host   *netlab.Host
+	port   int     // where a receiver listens
 	routes []route // where it sends to
+	tls    string  // the keys of its certificate; "": it speaks without
 	disk   string  // what a new machine has not
 	disks  []string
 	proc   *daemon
@@ -49,6 +52,7 @@ type station struct {
 type route struct {
 	policy  string // as in the configuration, with what belongs to it; "": there is one member
 	members []*station
+	names   string // what stands for them in the DNS, as dns:logs.test:24747; "": they are listed
 	ack     string // of a relay: hop or end; "": as the program does
 	more    string // keys of the target
 }
@@ -120,7 +124,7 @@ func (f *fleet) station(role, name string, routes []route) *station {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	s := &station{f: f, role: role, name: name, host: host, routes: routes}
+	s := &station{f: f, role: role, name: name, host: host, port: port, routes: routes}
 	s.newDisk()
 	f.stations = append(f.stations, s)
 	return s
@@ -142,6 +146,9 @@ func (s *station) newDisk() {
 func (s *station) mnt() string  { return filepath.Join(s.f.dir, s.name+".mnt") }
 func (s *station) sock() string { return filepath.Join(s.disk, "sock") }
 
+// scrape is the socket of a sender's metrics.
+func (s *station) scrape() string { return filepath.Join(s.disk, "metrics") }
+
 const (
 	port = 24747
 	// plainNet is what both sides want to hear before they do without TLS between machines.
@@ -157,9 +164,10 @@ func (s *station) config() string {
 	common := fmt.Sprintf("state_dir: %[1]s/state\ncontrol: {socket: %[1]s/sock}\nlog: {level: debug, format: text}\n%[2]s", s.disk, s.targets())
 	if s.role == "sender" {
 		names := s.targetNames()
-		return common + fmt.Sprintf(`host: %s
-spool_dir: %s/spool
-mounts: [{name: log, path: %s}]
+		return common + fmt.Sprintf(`metrics: {listen: "unix:%[2]s/metrics"}
+host: %[1]s
+spool_dir: %[2]s/spool
+mounts: [{name: log, path: %[3]s}]
 queue: {min_free: 0}
 rules:
   - {name: write, match: ["**/*.wc"], capture: write, targets: [%[4]s]}
@@ -170,7 +178,19 @@ rules:
 	if len(s.routes) > 0 { // a relay keeps nothing
 		outputs = "outputs: []\n"
 	}
-	return common + fmt.Sprintf("listen: [\":%d\"]\n%s\nlimits: %s\n%s", port, plainNet, hastyLimits, outputs)
+	limits := hastyLimits
+	if s.calm {
+		limits = "{}"
+	}
+	return common + fmt.Sprintf("listen: [\":%d\"]\n%s\nlimits: %s\n%s", s.port, s.spoken(), limits, outputs)
+}
+
+// spoken is whether a station speaks TLS.
+func (s *station) spoken() string {
+	if s.tls == "" {
+		return plainNet
+	}
+	return "tls: {" + s.tls + "}"
 }
 
 func (s *station) targetNames() string {
@@ -188,16 +208,9 @@ func (s *station) targets() string {
 	}
 	text := "targets:\n"
 	for i, r := range s.routes {
-		whom := fmt.Sprintf(`address: "%s:%d"`, r.members[0].host.Name(), port)
-		if r.policy != "" {
-			var members []string
-			for _, m := range r.members {
-				members = append(members, fmt.Sprintf(`{name: %s, address: "%s:%d"}`, m.name, m.host.Name(), port))
-			}
-			whom = fmt.Sprintf("policy: %s, members: [%s]", r.policy, strings.Join(members, ", "))
-			if r.shares() {
-				whom += ", hand_over: 1s, return_after: 1s"
-			}
+		whom := r.whom()
+		if r.shares() {
+			whom += ", hand_over: 1s, return_after: 1s"
 		}
 		waits := hasty
 		if s.calm {
@@ -206,10 +219,28 @@ func (s *station) targets() string {
 		if r.ack != "" {
 			waits += ", ack: " + r.ack
 		}
-		text += fmt.Sprintf("  - {name: t%d, %s, %s, %s%s}\n", i, whom, plainNet, waits, r.more)
+		text += fmt.Sprintf("  - {name: t%d, %s, %s, %s%s}\n", i, whom, s.spoken(), waits, r.more)
 	}
 	return text
 }
+
+// whom is the part of a target that says who its members are.
+func (r route) whom() string {
+	switch {
+	case r.names != "":
+		return fmt.Sprintf(`policy: %s, address: "%s", resolve: 1s`, r.policy, r.names)
+	case r.policy == "":
+		return fmt.Sprintf(`address: "%s"`, r.members[0].at())
+	}
+	var members []string
+	for _, m := range r.members {
+		members = append(members, fmt.Sprintf(`{name: %s, address: "%s"}`, m.name, m.at()))
+	}
+	return fmt.Sprintf("policy: %s, members: [%s]", r.policy, strings.Join(members, ", "))
+}
+
+// at is where a receiver is found, by name.
+func (s *station) at() string { return fmt.Sprintf("%s:%d", s.host.Name(), s.port) }
 
 // start starts the process and waits until it serves.
 func (s *station) start() {

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"math/rand"
+	"slices"
 	"time"
 
 	"ftfuse/internal/netlab"
@@ -25,6 +26,10 @@ func (w *weather) event() {
 	f := w.f
 	f.t.Helper()
 	s := w.any(f.stations)
+	if len(f.called) > 0 && w.rnd.Intn(3) == 0 {
+		w.names()
+		return
+	}
 	switch k := w.rnd.Intn(20); {
 	case k < 4:
 		way := netlab.Way(1 + w.rnd.Intn(3))
@@ -72,6 +77,24 @@ func (w *weather) event() {
 	case !w.cloned:
 		w.clone()
 	}
+}
+
+// names has DNS name others of those that it named at first, or nobody be told.
+func (w *weather) names() {
+	f := w.f
+	f.t.Helper()
+	if s := w.any(f.of("sender")); w.rnd.Intn(4) == 0 {
+		w.say(s, "what it asks DNS is lost")
+		f.must(s.host.LoseNames())
+		return
+	}
+	list := slices.Clone(f.called)
+	w.rnd.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
+	list = list[:1+w.rnd.Intn(len(list))]
+	for _, s := range list {
+		w.say(s, "is what DNS answers")
+	}
+	f.alias(list...)
 }
 
 func (w *weather) say(s *station, format string, a ...any) {

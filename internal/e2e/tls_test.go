@@ -15,10 +15,16 @@ import (
 // certs runs ftfuse certs with the site's folder for certificates.
 func (s *site) certs(args ...string) {
 	s.t.Helper()
+	certs(s.t, s.dir, args...)
+}
+
+// certs runs ftfuse certs in a folder.
+func certs(t *testing.T, dir string, args ...string) {
+	t.Helper()
 	c := exec.Command(program, append([]string{"certs"}, args...)...)
-	c.Dir = s.dir
+	c.Dir = dir
 	if out, err := c.CombinedOutput(); err != nil {
-		s.t.Fatalf("ftfuse certs %v: %v: %s", args, err, out)
+		t.Fatalf("ftfuse certs %v: %v: %s", args, err, out)
 	}
 }
 
