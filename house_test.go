@@ -72,7 +72,7 @@ var edges = map[string]string{
 	"cmd/ftfuse":                      "authority secure bugreport record rules filter format capture refine queue output plugin config control node systemd notice top k2hft wire probe carry show resolve",
 	"cmd/mount.ftfuse":                "attach handover notice systemd",
 	"cmd/ftfuse-broker":               "handover systemd",
-	"scripts/bench":                   "record wire",
+	"scripts/bench":                   "authority record secure wire",
 	"scripts/bench/nullfs":            "",
 	"scripts/manpages":                "",
 	"scripts/testgate":                "",

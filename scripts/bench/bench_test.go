@@ -2,11 +2,15 @@ package main
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
+
+	"ftfuse/internal/secure"
+	"ftfuse/internal/wire"
 )
 
 func TestVerifySeesEveryDifference(t *testing.T) {
@@ -95,6 +99,56 @@ func TestQuick(t *testing.T) {
 	}
 	if o.rounds != 7 || o.bytes != 64<<20 || len(o.sizes) != 2 {
 		t.Errorf("got %+v, want 7 rounds as given, and 64 MiB and two sizes as quick runs have", o)
+	}
+}
+
+func TestTransports(t *testing.T) {
+	for text, want := range map[string]string{"": "plain TLS", "TLS": "TLS", "tls": ""} {
+		var args []string
+		if text != "" {
+			args = []string{"-transports", text}
+		}
+		o, err := parse(args)
+		if got := strings.Join(o.transports, " "); got != want || (err == nil) != (want != "") {
+			t.Errorf("%q: got %q, %v, want %q", text, got, err, want)
+		}
+	}
+}
+
+// TestSimulatedSendersSpeakTLS: a sender of the fleet and the receiver's side of its certificates know each other, each sender by
+// a name of its own.
+func TestSimulatedSendersSpeakTLS(t *testing.T) {
+	certs, err := newCertificates(t.TempDir(), 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", loopback+":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	server := secure.New(secure.Options{CA: certs.path("ca.crt"), Cert: certs.path(loopback + ".crt"), Key: certs.path(loopback + ".key"), Side: secure.Listens})
+	f := newFleet(t.Context(), l.Addr().String(), 2, certs)
+	defer f.close()
+	seen := map[string]bool{}
+	for range 2 {
+		nc, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer nc.Close()
+		c, err := server.Server(t.Context(), nc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		first, _, err := wire.ReadControl(c, nil)
+		if hello, ok := first.(wire.Hello); err != nil || !ok || string(hello.Host) != c.Peer.Name {
+			t.Errorf("%s says %+v, %v, want HELLO of its own host", c.Peer.Name, first, err)
+		}
+		seen[c.Peer.Name] = true
+	}
+	if !seen[hostName(0)] || !seen[hostName(1)] {
+		t.Errorf("got %v, want both senders", seen)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"ftfuse/internal/record"
+	"ftfuse/internal/secure"
 	"ftfuse/internal/wire"
 )
 
@@ -34,6 +35,7 @@ type simulated struct {
 	number int
 	source record.Source
 	file   record.File
+	tunnel *secure.Credentials // nil: it speaks without TLS
 
 	mu   sync.Mutex // guards what follows, and is held for one frame
 	nc   net.Conn   // nil while there is none
@@ -46,19 +48,24 @@ type simulated struct {
 // lineSize is the length of a line, its end included.
 const lineSize = 128
 
-// newFleet starts n senders, which connect and come back as real ones do until close.
-func newFleet(ctx context.Context, address string, n int) *fleet {
+// newFleet starts n senders, which connect and come back as real ones do until close. Those that speak TLS have certificates.
+func newFleet(ctx context.Context, address string, n int, certs *certificates) *fleet {
 	f := &fleet{address: address}
 	ctx, f.stop = context.WithCancel(ctx)
 	for i := range n {
 		p := &simulated{fleet: f, number: i, file: record.File{Mount: "log", Path: "app.log", Rule: "default"}}
 		binary.BigEndian.PutUint64(p.source.Sender[8:], uint64(i)+1)
-		p.source.Epoch, p.source.Host, p.source.BootID = 1, fmt.Sprintf("host%05d", i), "boot"
+		p.source.Epoch, p.source.Host, p.source.BootID = 1, hostName(i), "boot"
+		if certs != nil {
+			p.tunnel = certs.of(p.source.Host)
+		}
 		f.peers = append(f.peers, p)
 		f.ended.Go(func() { p.run(ctx) })
 	}
 	return f
 }
+
+func hostName(number int) string { return fmt.Sprintf("host%05d", number) }
 
 func (f *fleet) close() {
 	f.stop()
@@ -68,11 +75,32 @@ func (f *fleet) close() {
 // perAddress is how many senders share an address of the loopback network.
 const perAddress = 100
 
-// dial is how a sender reaches the receiver. What is put around the connection, such as TLS, goes here.
+// dial is how a sender reaches the receiver.
 func (p *simulated) dial(ctx context.Context) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
 	host := p.number / perAddress
-	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 1, byte(host/250), byte(host%250+1))}, Timeout: 10 * time.Second}
-	return d.DialContext(ctx, "tcp", p.fleet.address)
+	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 1, byte(host/250), byte(host%250+1))}}
+	nc, err := d.DialContext(ctx, "tcp", p.fleet.address)
+	if err != nil || p.tunnel == nil {
+		return nc, err
+	}
+	c, err := p.tunnel.Client(ctx, nc, loopback)
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// write writes a frame, by few records of TLS.
+func (p *simulated) write(frame net.Buffers) error {
+	var err error
+	if c, ok := p.nc.(*secure.Conn); ok {
+		_, err = c.WriteBuffers(frame)
+	} else {
+		_, err = frame.WriteTo(p.nc)
+	}
+	return err
 }
 
 // The times between attempts, as internal/uplink has them.
@@ -196,6 +224,5 @@ func (p *simulated) send(enc *wire.Encoder, text []byte) (bool, error) {
 	}
 	p.sent++
 	p.size = append(p.size, int64(len(text)/lineSize))
-	_, err = frame.WriteTo(p.nc)
-	return err == nil, nil
+	return p.write(frame) == nil, nil
 }

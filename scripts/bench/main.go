@@ -25,21 +25,22 @@ func main() {
 
 // options are the flags.
 type options struct {
-	program string // bin/ftfuse
-	disk    string // folder on the disk
-	memory  string // folder on a tmpfs
-	rounds  int
-	sizes   []int
-	writers []int
-	burst   time.Duration // length of one run of the writer
-	each    time.Duration // length of one run of a benchmark of a package
-	bytes   int64         // moved in one run end to end
-	lines   int           // at most, in one run of one write per line
-	backlog int64
-	senders []int
-	settle  time.Duration // how long idle senders are watched
-	only    string        // parts, by their first letters
-	write   string
+	program    string // bin/ftfuse
+	disk       string // folder on the disk
+	memory     string // folder on a tmpfs
+	rounds     int
+	sizes      []int
+	writers    []int
+	burst      time.Duration // length of one run of the writer
+	each       time.Duration // length of one run of a benchmark of a package
+	bytes      int64         // moved in one run end to end
+	lines      int           // at most, in one run of one write per line
+	backlog    int64
+	senders    []int
+	transports []string      // how simulated senders are connected: plain, TLS
+	settle     time.Duration // how long idle senders are watched
+	only       string        // parts, by their first letters
+	write      string
 }
 
 func parse(args []string) (options, error) {
@@ -58,6 +59,7 @@ func parse(args []string) (options, error) {
 	f.Int64Var(&o.backlog, "backlog", 1<<30, "bytes that wait while the receiver is away")
 	f.StringVar(&o.only, "only", "write,transfer,backlog,filters,formats,pipe,compression,rules,scale", "parts to run")
 	senders := f.String("senders", "1000,10000", "numbers of simulated senders")
+	transports := f.String("transports", byPlain+","+byTLS, "how simulated senders are connected")
 	f.DurationVar(&o.settle, "settle", 30*time.Second, "how long idle simulated senders are watched, and busy ones too")
 	quick := f.Bool("quick", false, "a small run, to see that all works: what other options do not set is "+quickly)
 	f.StringVar(&o.write, "write", "", "a markdown file whose part between the bench marks is replaced")
@@ -76,8 +78,21 @@ func parse(args []string) (options, error) {
 	if o.senders, err = numbers(*senders); err != nil {
 		return o, err
 	}
+	if o.transports, err = oneOrBoth(*transports); err != nil {
+		return o, err
+	}
 	o.writers, err = numbers(*writers)
 	return o, err
+}
+
+func oneOrBoth(s string) ([]string, error) {
+	all := strings.Split(s, ",")
+	for _, w := range all {
+		if w != byPlain && w != byTLS {
+			return nil, fmt.Errorf("-transports: got %q, want %s, %s or both with a comma between them", s, byPlain, byTLS)
+		}
+	}
+	return all, nil
 }
 
 // quickly are the options of a quick run.
