@@ -18,7 +18,7 @@ func (r *receiver) delivery() *delivery {
 	return &delivery{queue: r.intake.Load().Queue, store: inline{}, log: r.log, dial: r.tunnels.dial, lines: &r.lines,
 		identity: uplink.Identity{Sender: r.id, Host: r.host, Instance: r.instance},
 		others: func(o outlet, cur *queue.Cursor) (record.Backlog, func() []record.Stream) {
-			from := share.Relay(cur, r.id, r.view(o.target.Name))
+			from := share.Relay(cur, r.id, r.view(o.target.Name), cur.Withhold)
 			return from, func() []record.Stream { return from.Streams(cur.Owed()) }
 		}}
 }

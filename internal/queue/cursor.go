@@ -208,6 +208,16 @@ func (c *Cursor) Acked() (uint64, record.Durable) {
 // Ack implements record.Backlog. The commit is lazy: at most Options.CommitEvery later while Run runs.
 func (c *Cursor) Ack(last uint64, mark record.Durable) error { return c.q.ack(c.way, last, mark) }
 
+// Withhold says that of the batch that Next has returned last, which ends at last, so much of a rule's input was left out on
+// the way: it counts as filtered, not as delivered, when that is acknowledged. The goroutine of Next calls it, for each rule once.
+func (c *Cursor) Withhold(last uint64, rule string, bytes, records uint64) {
+	c.q.mu.Lock()
+	defer c.q.mu.Unlock()
+	if l := c.main; l.next == last+1 { // else it comes again
+		l.withheld = append(l.withheld, withheld{last, rule, Tally{bytes, records}})
+	}
+}
+
 // Drop implements record.Backlog. Next goes on at first, with the gap, so that what it had returned beyond comes again.
 func (c *Cursor) Drop(first, last uint64, why record.Reason) error {
 	return c.q.drop(c.way, first, last, why)

@@ -19,6 +19,7 @@ type lane struct {
 	handed     uint64      // the destination may have seen positions of the lane up to here
 	handedSafe uint64      // as Handed on disk: Next commits before it goes beyond
 	known      []delivered // positions above Acked that Next has returned or skipped, ascending
+	withheld   []withheld  // of what Next has returned, ascending
 	changed    uint64      // grows when gaps are added or positions move
 	stood      uint64      // next when passOver looked last
 	over       uint64      // what is not for the destination is passed over up to here
@@ -31,6 +32,13 @@ type delivered struct {
 	s        summary
 	filtered bool   // the destination does not want it
 	about    *about // what its gap would be about; nil unless it was read to be dropped
+}
+
+// withheld is what of a rule the destination does not get of what Next has returned, the last batch of it up to a position.
+type withheld struct {
+	last uint64
+	rule string
+	n    Tally
 }
 
 func newLane(c *Cursor, at *placeRec) *lane {
@@ -83,6 +91,7 @@ func (l *lane) rewind() { l.moveTo(l.at.Acked + 1) }
 // moveTo sets what Next reads next. Called with mu held.
 func (l *lane) moveTo(pos uint64) {
 	l.next = pos
+	l.withheld = slices.DeleteFunc(l.withheld, func(w withheld) bool { return w.last >= pos }) // it is read again
 	l.changed++
 	l.poke()
 }
@@ -159,6 +168,7 @@ func (l *lane) advance(last uint64) {
 		c.q.passBut(c, d.pos, &d.s)
 	}
 	l.known = slices.Delete(l.known, 0, n)
+	l.withholdTo(last)
 	from := l.at.Acked + 1
 	l.at.Acked = last
 	gaps := len(c.rec.Gaps)
@@ -167,6 +177,18 @@ func (l *lane) advance(last uint64) {
 	l.next, l.top, l.handed = max(l.next, last+1), max(l.top, last), max(l.handed, last)
 	c.join()
 	c.q.soil()
+}
+
+// withholdTo counts as filtered what was withheld up to last, of what has been counted as delivered. Called with mu held.
+func (l *lane) withholdTo(last uint64) {
+	rec, n := &l.c.rec, 0
+	for ; n < len(l.withheld) && l.withheld[n].last <= last; n++ {
+		w := &l.withheld[n]
+		cut := w.n.least(rec.Delivered[w.rule])
+		rec.Delivered.sub(w.rule, cut)
+		rec.Filtered.addSome(w.rule, cut)
+	}
+	l.withheld = slices.Delete(l.withheld, 0, n)
 }
 
 // skip passes over what the destination never hears of and nothing lies before: what it does not want, and what was

@@ -94,3 +94,49 @@ func TestBoundOfOneDestination(t *testing.T) {
 		t.Fatalf("the other destination got %d chunks, want all 10", len(got))
 	}
 }
+
+// What is left out on the way to a destination counts as filtered when the batch is acknowledged, each time that is read; what
+// belongs to a batch that comes again is forgotten, and no more is counted than was delivered.
+func TestWhatIsWithheldIsCounted(t *testing.T) {
+	o := options(t.TempDir())
+	q, _ := open(t, o)
+	a, b := cursor(t, q, "a"), cursor(t, q, "b")
+	appendAll(t, q, inline("r", "12345678\n"), inline("s", "1234\n"))
+	one, _ := next(t, a, 1)
+	a.Withhold(one.Last, "r", 9, 1)
+	a.Rewind()
+	one, _ = next(t, a, 1)
+	a.Withhold(one.Last, "r", 4, 0)
+	two, _ := next(t, a, 1)
+	a.Withhold(one.Last, "r", 5, 1) // of a batch that is not the last one
+	a.Withhold(two.Last, "s", 7, 2) // more than it had
+	want := func(when, rule string, filtered, delivered Tally) {
+		t.Helper()
+		balanced(t, q)
+		for _, c := range q.Stats().Cursors {
+			for _, r := range c.Rules {
+				if c.Name == "a" && r.Rule == rule && (r.Filtered != filtered || r.Delivered != delivered) {
+					t.Errorf("%s, rule %s: got %+v filtered and %+v delivered, want %+v and %+v", when, rule, r.Filtered, r.Delivered, filtered, delivered)
+				}
+			}
+		}
+	}
+	want("under way", "r", Tally{}, Tally{})
+	if err := a.Ack(one.Last, record.Durable{}); err != nil {
+		t.Fatal(err)
+	}
+	want("first acknowledged", "r", Tally{4, 0}, Tally{5, 1})
+	want("first acknowledged", "s", Tally{}, Tally{})
+	if err := a.Ack(two.Last, record.Durable{}); err != nil {
+		t.Fatal(err)
+	}
+	_, last := drain(t, b, 1<<20)
+	if err := b.Ack(last, record.Durable{}); err != nil {
+		t.Fatal(err)
+	}
+	want("all acknowledged", "s", Tally{5, 1}, Tally{})
+	q.Close()
+	q, _ = open(t, o)
+	want("opened again", "r", Tally{4, 0}, Tally{5, 1})
+	want("opened again", "s", Tally{5, 1}, Tally{})
+}

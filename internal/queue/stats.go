@@ -160,6 +160,9 @@ func (c *Cursor) rules() map[string]bool {
 // covered says whether t is at most o.
 func (t Tally) covered(o Tally) bool { return t.Bytes <= o.Bytes && t.Records <= o.Records }
 
+// least takes the smaller of each count.
+func (t Tally) least(o Tally) Tally { return Tally{min(t.Bytes, o.Bytes), min(t.Records, o.Records)} }
+
 // most takes the larger of each count.
 func (t Tally) most(o Tally) Tally { return Tally{max(t.Bytes, o.Bytes), max(t.Records, o.Records)} }
 

@@ -18,7 +18,7 @@ type View struct {
 }
 
 // Of returns what the destination gets of c: c itself if nothing is changed, a chunk with Data that holds until the next call,
-// or nil if it gets nothing. Gaps go to every destination of their rule. The pieces of a record that is longer than a chunk are
+// and with Cut for what it does not get, or nil if it gets nothing. Gaps go to every destination of their rule. The pieces of a record that is longer than a chunk are
 // judged one by one, so that the same chunk always gives the same bytes.
 func (v *View) Of(c *record.Chunk) *record.Chunk {
 	rule := v.Decide(c)
@@ -63,11 +63,12 @@ func (v *View) render(c *record.Chunk) *record.Chunk {
 		return c
 	}
 	n := *c
-	n.Data, n.Marks, n.Extents, n.Records = nil, nil, nil, 0
+	n.Data, n.Marks, n.Extents, n.Records, n.Cut = nil, nil, nil, 0, record.Cut{}
 	b := builder{c: c, data: c.Data}
 	for i := range v.k.parts {
 		p := &v.k.parts[i]
 		if p.fate != kept {
+			n.Cut.Bytes, n.Cut.Records = n.Cut.Bytes+uint32(p.to-p.from), n.Cut.Records+p.ends
 			continue
 		}
 		text := p.text

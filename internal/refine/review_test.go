@@ -101,6 +101,8 @@ func TestViewCountsRecords(t *testing.T) {
 	c.Flags = record.Continued
 	if seen := v.Of(&c); seen == nil || seen.Records != 2 || string(seen.Data) != "1\n2\nhalf" {
 		t.Fatalf("got %+v, want 2 records in 3 lines", seen)
+	} else if want := (record.Cut{Bytes: 2, Records: 1}); seen.Cut != want {
+		t.Errorf("got %+v taken out, want %+v", seen.Cut, want)
 	}
 }
 
