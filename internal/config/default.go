@@ -57,6 +57,7 @@ func DefaultReceiver() Receiver {
 		StateDir: "/var/lib/ftfuse/receiver",
 		Control:  Control{Socket: "/run/ftfuse/receiver.sock", Mode: 0o660, Group: Keep},
 		Log:      Log{Level: "info", Format: "auto"},
+		Metrics:  Metrics{UnreachableAfter: 5 * time.Minute},
 		Listen:   []string{"127.0.0.1:" + Port},
 		Limits: Limits{
 			Connections:      1024,

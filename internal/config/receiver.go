@@ -4,26 +4,21 @@ import "time"
 
 // Receiver is what receiver.yaml says.
 type Receiver struct {
-	StateDir string          `koanf:"state_dir" form:"path"` // the ledger
-	Control  Control         `koanf:"control"`
-	Log      Log             `koanf:"log"`
-	Metrics  ReceiverMetrics `koanf:"metrics"`
-	Listen   []string        `koanf:"listen" form:"address"`
-	TLS      TLS             `koanf:"tls"`
-	Insecure bool            `koanf:"insecure"` // without TLS, although others than this machine reach it
-	Peers    []Peer          `koanf:"peers"`    // none: whoever gets in may send everything
-	Limits   Limits          `koanf:"limits"`
-	Rules    []ReceiverRule  `koanf:"rules"` // none: everything goes to every output and target
-	Queue    RelayQueue      `koanf:"queue"`
-	Targets  []Target        `koanf:"targets"` // of a relay; they and outputs share one space of names
-	Outputs  []Output        `koanf:"outputs"`
-	Patterns []Pattern       `koanf:"patterns"`
-	Tests    []Test          `koanf:"tests"`
-}
-
-// ReceiverMetrics says where Prometheus and health checks ask.
-type ReceiverMetrics struct {
-	Listen string `koanf:"listen" form:"address?"` // of this machine; "": nowhere
+	StateDir string         `koanf:"state_dir" form:"path"` // the ledger
+	Control  Control        `koanf:"control"`
+	Log      Log            `koanf:"log"`
+	Metrics  Metrics        `koanf:"metrics"`
+	Listen   []string       `koanf:"listen" form:"address"`
+	TLS      TLS            `koanf:"tls"`
+	Insecure bool           `koanf:"insecure"` // without TLS, although others than this machine reach it
+	Peers    []Peer         `koanf:"peers"`    // none: whoever gets in may send everything
+	Limits   Limits         `koanf:"limits"`
+	Rules    []ReceiverRule `koanf:"rules"` // none: everything goes to every output and target
+	Queue    RelayQueue     `koanf:"queue"`
+	Targets  []Target       `koanf:"targets"` // of a relay; they and outputs share one space of names
+	Outputs  []Output       `koanf:"outputs"`
+	Patterns []Pattern      `koanf:"patterns"`
+	Tests    []Test         `koanf:"tests"`
 }
 
 // Limits bound what peers can make the receiver use.

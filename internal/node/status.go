@@ -159,9 +159,6 @@ func (r *receiver) handlers() control.Handlers {
 	}
 }
 
-// patience is how long a plug-in of a receiver may take nothing while data waits for it.
-const patience = 5 * time.Minute
-
 func (r *receiver) status() control.Status {
 	now := time.Now()
 	host, _ := os.Hostname() // "" is shown as such
@@ -184,7 +181,7 @@ func (r *receiver) status() control.Status {
 	}
 	st.Receiver.Outputs = r.outputStatus()
 	r.relayStatus(st.Receiver, now)
-	st.Judge(patience)
+	st.Judge(r.cfg.Metrics.UnreachableAfter)
 	return st
 }
 
