@@ -205,10 +205,27 @@ func statuses() map[string]Status {
 	outputs.Judge(5 * time.Minute)
 	receiver.Receiver.Outputs = append(receiver.Receiver.Outputs, OutputStatus{Name: "store", Type: "plugin", State: "running", Base: "/usr/local/bin/store.py", Oldest: ago(time.Second), Written: Count{4e9, 3e7},
 		Plugin: &PluginStatus{PID: 816, Starts: 1}})
+	relay := head("receiver")
+	relay.Receiver = &ReceiverStatus{Listen: []string{":24747"}, Limit: 32 << 20,
+		Peers: []SourceStatus{{Host: "web1.example.net", Address: "10.0.0.7:51234", State: "connected", Since: ago(time.Hour), Received: Count{7000, 70}}},
+		Queue: &QueueStatus{Bytes: 3700 << 20, MaxSize: 4 << 30, DiskFree: 40 << 30, MinFree: 512 << 20, Oldest: ago(time.Hour), Epoch: 1, State: "ok", LastLoss: ago(3 * time.Second)},
+		Flows: []Flow{
+			{Rule: "default", Target: "central", Captured: Count{3701 << 20, 2000}, Delivered: Count{500 << 10, 50}, Queued: Count{3700 << 20, 1900}, Filtered: Count{500 << 10, 40}, Dropped: Drops{"queue_full": {24 << 10, 10}}},
+			{Rule: "web", Target: "central", Captured: Count{500, 5}, Delivered: Count{400, 4}, Dropped: Drops{"queue_full": {100, 1}}},
+			{Rule: "default", Target: "site/a", Captured: Count{3701 << 20, 2000}, Filtered: Count{3701 << 20, 2000}},
+			{Rule: "web", Target: "site/a", Captured: Count{500, 5}, Filtered: Count{500, 5}},
+		},
+		Targets: []TargetStatus{{Name: "central", Oldest: ago(time.Hour)}, {Name: "site", Policy: Broadcast}},
+		Receivers: []PeerStatus{
+			{Target: "central", Address: "logs.example.net:24747", State: "waiting", Since: ago(50 * time.Minute), Waiting: Count{3700 << 20, 1900}, Oldest: ago(time.Hour),
+				Sent: Count{500 << 10, 54}, Acked: Count{500 << 10, 54}, Error: "connect: connection refused", ErrorAt: ago(time.Second)},
+			{Target: "site", Member: "a", Address: "10.0.0.9:24747", State: "connected", Since: ago(time.Minute), ByteRate: 5000},
+		}}
+	relay.Judge(5 * time.Minute)
 	fresh.Sender = &SenderStatus{Queue: QueueStatus{State: "ok"}}
 	empty := head("receiver")
 	empty.Receiver = &ReceiverStatus{Listen: []string{":1"}}
-	return map[string]Status{"sender": sender, "receiver": receiver, "sender-outputs": outputs, "sender-fresh": fresh, "receiver-fresh": empty}
+	return map[string]Status{"sender": sender, "receiver": receiver, "sender-outputs": outputs, "relay": relay, "sender-fresh": fresh, "receiver-fresh": empty}
 }
 
 func TestPrint(t *testing.T) {

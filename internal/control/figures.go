@@ -18,17 +18,3 @@ func Since(now, then time.Time) string { return since(now, then) }
 
 // Plain makes a text safe for a terminal: one line, nothing that moves the cursor.
 func Plain(s string) string { return oneLine(s) }
-
-// Moved returns the bytes and records captured, for however many targets, and delivered to all of them.
-func (s *SenderStatus) Moved() (captured, delivered Count) {
-	rules := map[string]Count{}
-	for _, f := range s.Flows {
-		c := rules[f.Rule]
-		rules[f.Rule] = Count{max(c.Bytes, f.Captured.Bytes), max(c.Records, f.Captured.Records)}
-		delivered = delivered.Plus(f.Delivered)
-	}
-	for _, c := range rules {
-		captured = captured.Plus(c)
-	}
-	return captured, delivered
-}

@@ -26,14 +26,18 @@ func (p *printer) flows(flows []Flow, unbalanced string) {
 func flowTable(flows []Flow, unbalanced string, count func(Count) cell) *table {
 	filtered := slices.ContainsFunc(flows, func(f Flow) bool { return f.Filtered != Count{} })
 	flows, idle := Shown(flows)
-	t := &table{head: []string{"RULE > TARGET", ">CAPTURED", ">DELIVERED", ">QUEUED"}}
+	head := "RULE > TARGET"
+	if len(flows) > 0 && !slices.ContainsFunc(flows, func(f Flow) bool { return f.Rule != "" }) {
+		head = "TO TARGET"
+	}
+	t := &table{head: []string{head, ">CAPTURED", ">DELIVERED", ">QUEUED"}}
 	if filtered {
 		t.head = append(t.head, ">FILTERED")
 	}
 	t.head = append(t.head, ">DROPPED")
 	for _, f := range flows {
 		dropped := f.Dropped.Total()
-		row := []cell{{f.Rule + " > " + f.Target, noColour}, count(f.Captured), count(f.Delivered), count(f.Queued)}
+		row := []cell{{f.Name(), noColour}, count(f.Captured), count(f.Delivered), count(f.Queued)}
 		if filtered {
 			row = append(row, count(f.Filtered))
 		}
@@ -66,18 +70,27 @@ func count(c Count) cell {
 	return cell{humanBytes(c.Bytes) + " " + humanCount(c.Records), noColour}
 }
 
+// Name is that of the rule and of the target; of a sum over all rules it is the target's.
+func (f Flow) Name() string {
+	if f.Rule == "" {
+		return f.Target
+	}
+	return f.Rule + " > " + f.Target
+}
+
 // Idle reports whether the target has got nothing of the rule, and will not: every record was for others, or filtered. A rule
 // is accounted for at every target, those included that it does not name.
 func (f Flow) Idle() bool { return f.Captured == f.Filtered && f.Captured != Count{} }
 
-// Shown returns the flows that are shown, and how many are not: idle ones, but for the first of a rule that has no other.
+// Shown returns the flows that are shown, and how many are not: idle ones, but for the first of a rule that has no other. Sums
+// over all rules are shown.
 func Shown(flows []Flow) (shown []Flow, idle int) {
 	seen := map[string]bool{}
 	for _, f := range flows {
 		seen[f.Rule] = seen[f.Rule] || !f.Idle()
 	}
 	for _, f := range flows {
-		if f.Idle() && seen[f.Rule] {
+		if f.Rule != "" && f.Idle() && seen[f.Rule] {
 			idle++
 			continue
 		}

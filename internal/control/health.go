@@ -38,14 +38,18 @@ const (
 // data waits for it.
 func (s *Status) Judge(patience time.Duration) {
 	s.Unhealthy = nil
+	d, full, outputs := s.Delivery(), "new data meets when_full", []OutputStatus(nil)
 	if s.Sender != nil {
 		s.judgeMounts()
-		s.judgeTargets(patience)
-		s.judgeOutputs(s.Sender.Outputs, patience)
-		s.judgeQueue()
+		outputs = s.Sender.Outputs
 	}
 	if s.Receiver != nil {
-		s.judgeOutputs(s.Receiver.Outputs, patience)
+		full, outputs = "nothing more is taken, and senders keep what they have", s.Receiver.Outputs
+	}
+	s.judgeTargets(d, patience)
+	s.judgeOutputs(outputs, patience)
+	if d.Queue != nil {
+		s.judgeQueue(d.Queue, full)
 	}
 }
 
@@ -64,16 +68,16 @@ func (s *Status) judgeMounts() {
 }
 
 // judgeTargets looks at what arrives, not at connections alone: a receiver that cannot write is connected.
-func (s *Status) judgeTargets(patience time.Duration) {
+func (s *Status) judgeTargets(d Delivery, patience time.Duration) {
 	one := map[string]bool{} // whose members share one backlog
-	for _, t := range s.Sender.Targets {
+	for _, t := range d.Targets {
 		if t.Policy != "" && t.Policy != Broadcast {
 			one[t.Name] = true
-			reached := slices.ContainsFunc(s.Sender.Peers, func(p PeerStatus) bool { return p.Target == t.Name && p.Connected() })
+			reached := slices.ContainsFunc(d.Peers, func(p PeerStatus) bool { return p.Target == t.Name && p.Connected() })
 			s.judgeTarget(t.Name, reached, t.Oldest, t.LastAck, patience)
 		}
 	}
-	for _, p := range s.Sender.Peers {
+	for _, p := range d.Peers {
 		if !one[p.Target] {
 			s.judgeTarget(p.Name(), p.Connected(), p.Oldest, p.LastAck, patience)
 		}
@@ -123,11 +127,11 @@ func (s *Status) judgeOutputs(list []OutputStatus, patience time.Duration) {
 	}
 }
 
-func (s *Status) judgeQueue() {
-	q := &s.Sender.Queue
+// judgeQueue looks at q; full is what happens when it is.
+func (s *Status) judgeQueue(q *QueueStatus, full string) {
 	switch {
 	case q.State == "full":
-		s.ill(QueueFull, "", "the queue is full: new data meets when_full")
+		s.ill(QueueFull, "", "the queue is full: %s", full)
 	case q.State != "ok":
 		s.ill(QueueFull, "", "the queue cannot be used: %s", q.State)
 	case q.MaxSize > 0 && float64(q.Bytes) >= fillingPercent/100.0*float64(q.MaxSize):

@@ -77,6 +77,45 @@ func TestJudge(t *testing.T) {
 			t.Errorf("%s: got %q, want %q", name, got, c.want)
 		}
 	}
+	judgeReceivers(t, now)
+}
+
+// A relay's targets and queue are judged as a sender's; what plug-ins of a receiver have lost, too.
+func judgeReceivers(t *testing.T, now time.Time) {
+	ago := func(d time.Duration) time.Time { return now.Add(-d) }
+	for name, c := range map[string]struct {
+		change func(*ReceiverStatus)
+		want   []string
+	}{
+		"all well":      {func(*ReceiverStatus) {}, nil},
+		"no queue":      {func(r *ReceiverStatus) { *r = ReceiverStatus{} }, nil},
+		"away":          {func(r *ReceiverStatus) { r.Receivers[0].State, r.Receivers[0].Oldest = "waiting", ago(6*time.Minute) }, []string{TargetUnreachable + " up"}},
+		"takes nothing": {func(r *ReceiverStatus) { r.Receivers[0].Oldest = ago(6 * time.Minute) }, []string{TargetStalled + " up"}},
+		"nobody of several": {func(r *ReceiverStatus) {
+			r.Targets[0] = TargetStatus{Name: "up", Policy: "failover", Oldest: ago(6 * time.Minute)}
+			r.Receivers = []PeerStatus{{Target: "up", Member: "a", State: "waiting"}}
+		}, []string{TargetUnreachable + " up"}},
+		"90 %":      {func(r *ReceiverStatus) { r.Queue.Bytes = 90 }, []string{QueueFilling + " "}},
+		"full":      {func(r *ReceiverStatus) { r.Queue.State = "full" }, []string{QueueFull + " "}},
+		"drops":     {func(r *ReceiverStatus) { r.Queue.LastLoss = ago(time.Second) }, []string{Dropping + " "}},
+		"plug-ins":  {func(r *ReceiverStatus) { r.Targets, r.Receivers, r.Queue.MaxSize, r.Queue.Bytes = nil, nil, 0, 1000 }, nil},
+		"they drop": {func(r *ReceiverStatus) { r.Targets, r.Receivers, r.Queue.LastLoss = nil, nil, ago(time.Second) }, []string{Dropping + " "}},
+	} {
+		s := &Status{Role: "receiver", Since: ago(time.Hour), Now: now, Receiver: &ReceiverStatus{Queue: &QueueStatus{Bytes: 89, MaxSize: 100, State: "ok"},
+			Targets: []TargetStatus{{Name: "up"}}, Receivers: []PeerStatus{{Target: "up", State: "connected", LastAck: ago(30 * time.Minute)}}}}
+		c.change(s.Receiver)
+		s.Judge(5 * time.Minute)
+		var got []string
+		for _, r := range s.Unhealthy {
+			got = append(got, r.Code+" "+r.Subject)
+			if r.Code == QueueFull && r.Text != "the queue is full: nothing more is taken, and senders keep what they have" {
+				t.Errorf("%s: a relay says %q", name, r.Text)
+			}
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("relay, %s: got %q, want %q", name, got, c.want)
+		}
+	}
 	r := &Status{Role: "receiver", Now: now, Receiver: &ReceiverStatus{Outputs: []OutputStatus{
 		{Name: "a", Error: "disk full", ErrorAt: ago(time.Second)}, {Name: "b", Error: "long ago", ErrorAt: ago(time.Hour)}, {Name: "c"}}}}
 	r.Judge(time.Minute)

@@ -10,11 +10,18 @@ import (
 // same process; the zero Status is none.
 func (s Status) Line(before Status) string {
 	var parts []string
+	took, now, then := s.Now.Sub(before.Now), s.Delivery(), before.Delivery()
+	if before.Sender == nil && before.Receiver == nil {
+		then = now
+	}
 	if s.Sender != nil {
-		parts = s.Sender.line(before.Sender, s.Now.Sub(before.Now))
+		parts = s.Sender.line(now, then, took)
 	}
 	if s.Receiver != nil {
-		parts = s.Receiver.line(before.Receiver, s.Now.Sub(before.Now))
+		parts = s.Receiver.line(before.Receiver, took)
+		if s.Receiver.Relay() {
+			parts = append(parts, now.line(then, took)...)
+		}
 	}
 	for _, r := range s.Unhealthy {
 		if r.Code != MountNotServed { // said already
@@ -24,10 +31,7 @@ func (s Status) Line(before Status) string {
 	return strings.Join(parts, "; ")
 }
 
-func (s *SenderStatus) line(before *SenderStatus, took time.Duration) []string {
-	if before == nil {
-		before = s
-	}
+func (s *SenderStatus) line(now, then Delivery, took time.Duration) []string {
 	serving, odd := 0, ""
 	for _, m := range s.Mounts {
 		if m.State == Serving {
@@ -36,8 +40,8 @@ func (s *SenderStatus) line(before *SenderStatus, took time.Duration) []string {
 			odd = fmt.Sprintf(" (%s: %s)", m.Name, m.State)
 		}
 	}
-	captured, delivered := s.Moved()
-	capturedThen, deliveredThen := before.Moved()
+	captured, delivered := now.Moved()
+	capturedThen, deliveredThen := then.Moved()
 	parts := []string{
 		fmt.Sprintf("%s serving%s", outOf(serving, len(s.Mounts), "mount"), odd),
 		fmt.Sprintf("captures %s, delivers %s", rate(captured.Bytes, capturedThen.Bytes, took), rate(delivered.Bytes, deliveredThen.Bytes, took)),
@@ -49,9 +53,21 @@ func (s *SenderStatus) line(before *SenderStatus, took time.Duration) []string {
 			return parts
 		}
 	}
+	return append(parts, now.connected())
+}
+
+// line is what a relay hands on.
+func (d Delivery) line(then Delivery, took time.Duration) []string {
+	_, delivered := d.Moved()
+	_, deliveredThen := then.Moved()
+	return []string{"hands on " + rate(delivered.Bytes, deliveredThen.Bytes, took), humanBytes(d.Queue.Bytes) + " queued", d.connected()}
+}
+
+// connected says how many receivers are, of those that are needed.
+func (d Delivery) connected() string {
 	connected, all, odd := 0, 0, ""
-	for i := range s.Peers {
-		p := &s.Peers[i]
+	for i := range d.Peers {
+		p := &d.Peers[i]
 		if p.Role == "standby" { // not needed
 			continue
 		}
@@ -62,7 +78,7 @@ func (s *SenderStatus) line(before *SenderStatus, took time.Duration) []string {
 			odd = fmt.Sprintf(" (%s: %s)", p.Name(), p.Word())
 		}
 	}
-	return append(parts, fmt.Sprintf("%s connected%s", outOf(connected, all, "receiver"), odd))
+	return fmt.Sprintf("%s connected%s", outOf(connected, all, "receiver"), odd)
 }
 
 func (r *ReceiverStatus) line(before *ReceiverStatus, took time.Duration) []string {
@@ -75,11 +91,11 @@ func (r *ReceiverStatus) line(before *ReceiverStatus, took time.Duration) []stri
 		}
 		return n
 	}
-	return []string{
-		plural(len(r.Peers), "sender") + " connected",
-		fmt.Sprintf("receives %s, writes %s to %s", rate(r.Totals.Received.Bytes, before.Totals.Received.Bytes, took),
-			rate(written(r), written(before), took), plural(len(r.Outputs), "output")),
+	text := "receives " + rate(r.Totals.Received.Bytes, before.Totals.Received.Bytes, took)
+	if len(r.Outputs) > 0 || !r.Relay() {
+		text += fmt.Sprintf(", writes %s to %s", rate(written(r), written(before), took), plural(len(r.Outputs), "output"))
 	}
+	return []string{plural(len(r.Peers), "sender") + " connected", text}
 }
 
 // rate is in bytes of input a second.

@@ -27,7 +27,7 @@ func (s *Status) Print(w io.Writer, style Style) error {
 		p.sender(s.Sender, s.Now)
 	}
 	if s.Receiver != nil {
-		p.receiver(s.Receiver, s.Now)
+		p.receiver(s.Receiver, s.Delivery(), s.Now)
 	}
 	return p.flush(w)
 }
@@ -117,9 +117,10 @@ func inWords(c Count) string {
 }
 
 func (p *printer) queue(q QueueStatus, now time.Time) {
-	share := 0.0
+	share, held := 0.0, humanBytes(q.Bytes)
 	if q.MaxSize > 0 {
 		share = 100 * float64(q.Bytes) / float64(q.MaxSize)
+		held += fmt.Sprintf(" of %s (%.0f %%)", humanBytes(q.MaxSize), share)
 	}
 	oldest := ""
 	if !q.Oldest.IsZero() {
@@ -132,12 +133,12 @@ func (p *printer) queue(q QueueStatus, now time.Time) {
 		c = yellow
 	}
 	p.line(cell{"QUEUE  ", bold}, state(q.State),
-		cell{fmt.Sprintf("  %s of %s (%.0f %%)", humanBytes(q.Bytes), humanBytes(q.MaxSize), share), c},
+		cell{"  " + held, c},
 		cell{fmt.Sprintf("%s, epoch %d", oldest, q.Epoch), noColour})
 	p.line(cell{fmt.Sprintf("  disk: %s free, %s of it left to others", humanBytes(q.DiskFree), humanBytes(q.MinFree)), dim})
 }
 
-func (p *printer) receiver(s *ReceiverStatus, now time.Time) {
+func (p *printer) receiver(s *ReceiverStatus, d Delivery, now time.Time) {
 	p.line(cell{fmt.Sprintf("listening on %s, holding %s of %s", strings.Join(s.Listen, ", "),
 		humanBytes(s.Memory), humanBytes(s.Limit)), dim})
 	var refused []string
@@ -168,13 +169,15 @@ func (p *printer) receiver(s *ReceiverStatus, now time.Time) {
 		t.note(dim, "no sender is connected")
 	}
 	p.table(t)
-	if len(s.Targets) > 0 {
+	if s.Relay() {
 		p.line()
-		p.queue(*s.Queue, now)
+		p.flows(d.Flows, unbalancedBug)
 		p.line()
-		p.table(targetTable(s.Targets, s.Receivers, now))
+		p.queue(*d.Queue, now)
+		p.line()
+		p.table(targetTable(d.Targets, d.Peers, now))
 	}
-	if len(s.Outputs) > 0 || len(s.Targets) == 0 {
+	if len(s.Outputs) > 0 || !s.Relay() {
 		p.line()
 		p.table(writtenTable(s.Outputs, now))
 	}

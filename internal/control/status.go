@@ -116,10 +116,11 @@ func (f Flow) Balanced() bool {
 	return f.Captured == f.Delivered.Plus(f.Queued).Plus(f.Filtered).Plus(f.Dropped.Total())
 }
 
-// QueueStatus is the queue on disk.
+// QueueStatus is the queue on disk. Bytes of a relay are those that wait for the target for which most do, as MaxSize is a bound
+// for each of them.
 type QueueStatus struct {
 	Bytes    uint64    `json:"bytes"`    // captured bytes held for any target
-	MaxSize  uint64    `json:"max_size"` // bound on Bytes
+	MaxSize  uint64    `json:"max_size"` // bound on Bytes; 0: none, as there are plug-ins only, which have bounds of their own
 	DiskFree uint64    `json:"disk_free"`
 	MinFree  uint64    `json:"min_free"`           // bound on DiskFree
 	Oldest   time.Time `json:"oldest,omitzero"`    // when the oldest queued data was captured; zero: queue empty

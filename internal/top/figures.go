@@ -18,10 +18,10 @@ func (m *Model) totals(columns int) []Line {
 		m.flowLine("in ", m.rates.in, func(p point) float64 { return p.in }, columns),
 		m.flowLine("out", m.rates.out, func(p point) float64 { return p.out }, columns),
 	}
-	if s.Sender != nil {
-		return append(out, m.queueLines()...)
-	}
 	r := s.Receiver
+	if r == nil || r.Relay() {
+		out = append(out, m.queueLines()...)
+	}
 	if r == nil {
 		return out
 	}
@@ -41,8 +41,11 @@ func (m *Model) totals(columns int) []Line {
 }
 
 func (m *Model) queueLines() []Line {
-	s := m.status.Sender
-	q := s.Queue
+	d := m.status.Delivery()
+	if d.Queue == nil {
+		return nil
+	}
+	q := *d.Queue
 	look, share := Plain, 0.0
 	if q.MaxSize > 0 {
 		share = 100 * float64(q.Bytes) / float64(q.MaxSize)
@@ -54,15 +57,19 @@ func (m *Model) queueLines() []Line {
 	if !q.Oldest.IsZero() {
 		oldest = ", oldest " + control.Since(m.status.Now, q.Oldest)
 	}
+	disk := "  disk " + control.Bytes(q.DiskFree) + " free"
+	if s := m.status.Sender; s != nil {
+		disk += "  " + plural(s.Spools, "spool")
+	}
 	state := Good
 	if q.State != "ok" {
 		state = Bad
 	}
 	out := []Line{{{"queue ", Bold}, {control.Plain(q.State), state},
 		{fmt.Sprintf("  %s of %s (%.0f %%)%s", control.Bytes(q.Bytes), control.Bytes(q.MaxSize), share, oldest), look},
-		{fmt.Sprintf("  disk %s free  %s", control.Bytes(q.DiskFree), plural(s.Spools, "spool")), Dim}}}
+		{disk, Dim}}}
 	var dropped control.Count
-	for _, f := range s.Flows {
+	for _, f := range d.Flows {
 		dropped = dropped.Plus(f.Dropped.Total())
 	}
 	if dropped != (control.Count{}) {

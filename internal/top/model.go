@@ -92,13 +92,16 @@ func compare(before, s *control.Status, took float64) rates {
 	grown := func(now, then control.Count) rate {
 		return rate{growth(now.Bytes, then.Bytes, took), growth(now.Records, then.Records, took)}
 	}
-	r := rates{known: true}
+	r := rates{known: true, flows: map[string]flowRate{}, peers: map[string]rate{}}
+	compareDelivery(&r, before.Delivery(), s.Delivery(), grown)
 	if a, b := before.Sender, s.Sender; a != nil && b != nil {
-		compareSender(&r, a, b, took, grown)
+		r.outputs = grownOutputs(a.Outputs, b.Outputs, grown)
 	}
 	if a, b := before.Receiver, s.Receiver; a != nil && b != nil {
-		r.in, r.out = grown(b.Totals.Received, a.Totals.Received), grown(b.Totals.Stored, a.Totals.Stored)
-		r.peers, r.outputs = map[string]rate{}, grownOutputs(a.Outputs, b.Outputs, grown)
+		r.in, r.outputs = grown(b.Totals.Received, a.Totals.Received), grownOutputs(a.Outputs, b.Outputs, grown)
+		if !b.Relay() {
+			r.out = grown(b.Totals.Stored, a.Totals.Stored)
+		}
 		for _, p := range b.Peers {
 			if i := slices.IndexFunc(a.Peers, func(o control.SourceStatus) bool { return peerKey(o) == peerKey(p) }); i >= 0 {
 				r.peers[peerKey(p)] = grown(p.Received, a.Peers[i].Received)
@@ -118,11 +121,10 @@ func grownOutputs(a, b []control.OutputStatus, grown func(now, then control.Coun
 	return all
 }
 
-func compareSender(r *rates, a, b *control.SenderStatus, took float64, grown func(now, then control.Count) rate) {
+func compareDelivery(r *rates, a, b control.Delivery, grown func(now, then control.Count) rate) {
 	captured, delivered := b.Moved()
 	capturedThen, deliveredThen := a.Moved()
 	r.in, r.out = grown(captured, capturedThen), grown(delivered, deliveredThen)
-	r.flows = map[string]flowRate{}
 	then := map[string]control.Flow{}
 	for _, f := range a.Flows {
 		then[flowKey(f)] = f
@@ -134,13 +136,11 @@ func compareSender(r *rates, a, b *control.SenderStatus, took float64, grown fun
 		r.dropped.bytes += x.dropped.bytes
 		r.dropped.records += x.dropped.records
 	}
-	r.peers = map[string]rate{}
 	for _, p := range b.Peers {
 		if i := slices.IndexFunc(a.Peers, func(o control.PeerStatus) bool { return o.Name() == p.Name() }); i >= 0 {
 			r.peers[p.Name()] = grown(p.Acked, a.Peers[i].Acked)
 		}
 	}
-	r.outputs = grownOutputs(a.Outputs, b.Outputs, grown)
 }
 
 // growth is per second; a counter that has fallen has not grown.

@@ -27,12 +27,7 @@ func (m *Model) orderName() string {
 func (m *Model) tables(n int) []*table {
 	switch s := &m.status; {
 	case s.Sender != nil:
-		shown, _ := control.Shown(s.Sender.Flows)
-		flows := m.flows(shown, some)
-		if flows.wide(n) {
-			flows = m.flows(shown, someBytes)
-		}
-		all := []*table{flows}
+		all := []*table{m.books(n)}
 		if len(s.Sender.Peers) > 0 || len(s.Sender.Outputs) == 0 {
 			all = append(all, m.targets(s.Sender.Peers))
 		}
@@ -41,9 +36,26 @@ func (m *Model) tables(n int) []*table {
 		}
 		return append(all, mounts(s.Sender.Mounts))
 	case s.Receiver != nil:
-		return []*table{m.senders(s.Receiver.Peers), m.outputs(s.Receiver.Outputs)}
+		all := []*table{m.senders(s.Receiver.Peers)}
+		if s.Receiver.Relay() {
+			all = append(all, m.books(n), m.targets(s.Receiver.Receivers))
+		}
+		if len(s.Receiver.Outputs) > 0 || !s.Receiver.Relay() {
+			all = append(all, m.outputs(s.Receiver.Outputs))
+		}
+		return all
 	}
 	return nil
+}
+
+// books is the table of what went where.
+func (m *Model) books(n int) *table {
+	shown, _ := control.Shown(m.status.Delivery().Flows)
+	t := m.flows(shown, some)
+	if t.wide(n) {
+		t = m.flows(shown, someBytes)
+	}
+	return t
 }
 
 // speed shows a rate, where one is known and somebody answers.
@@ -74,7 +86,11 @@ func someBytes(c control.Count, look Look) Span {
 }
 
 func (m *Model) flows(flows []control.Flow, some func(control.Count, Look) Span) *table {
-	t := &table{none: "nothing has been captured yet", columns: []column{{head: "RULE > TARGET"}, {head: "IN/s", right: true, least: 8}, {head: "OUT/s", right: true, least: 8, spare: 1},
+	head := "RULE > TARGET"
+	if m.status.Receiver != nil {
+		head = "TO TARGET"
+	}
+	t := &table{none: "nothing has been captured yet", columns: []column{{head: head}, {head: "IN/s", right: true, least: 8}, {head: "OUT/s", right: true, least: 8, spare: 1},
 		{head: "REC/s", right: true, least: 5, spare: 2}, {head: "QUEUED", right: true, least: 8}, {head: "FILTERED", right: true, spare: 3}, {head: "DROPPED", right: true}}}
 	flows = slices.Clone(flows)
 	slices.SortFunc(flows, func(a, b control.Flow) int {
@@ -100,7 +116,7 @@ func (m *Model) flows(flows []control.Flow, some func(control.Count, Look) Span)
 		if r.dropped.bytes > 0 {
 			dropped = Bad
 		}
-		t.rows = append(t.rows, []Span{{control.Plain(f.Rule + " > " + f.Target), Plain}, m.speed(r.in), m.speed(r.out), records,
+		t.rows = append(t.rows, []Span{{control.Plain(f.Name()), Plain}, m.speed(r.in), m.speed(r.out), records,
 			some(f.Queued, Plain), some(f.Filtered, Plain), some(f.Dropped.Total(), dropped)})
 	}
 	return t

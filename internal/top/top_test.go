@@ -78,6 +78,35 @@ func receiver(s int) control.Status {
 	return st
 }
 
+// relay is a receiver that hands on: to one target that is away, and to one of two members.
+func relay(s int) control.Status {
+	st := receiver(s)
+	k, r := uint64(s), st.Receiver
+	r.Peers, r.Outputs, r.Refused, r.Totals.Duplicates = r.Peers[25:28], r.Outputs[:1], nil, n(0, 0)
+	r.Queue = &control.QueueStatus{Bytes: k * 400_000, MaxSize: 8 << 30, DiskFree: 42 << 30, State: "ok", Oldest: st.Now.Add(-80 * time.Second)}
+	r.Flows = []control.Flow{
+		{Rule: "default", Target: "central", Captured: n(k*500_000, k*5000), Delivered: n(k*300_000, k*3000), Queued: n(k*200_000, k*2000)},
+		{Rule: "web", Target: "central", Captured: n(k*400_000, k*4000), Delivered: n(k*200_000, k*2000), Queued: n(k*200_000, k*2000)},
+		{Rule: "default", Target: "site", Captured: n(k*500_000, k*5000), Delivered: n(k*400_000, k*4000), Filtered: n(k*100_000, k*1000)},
+	}
+	r.Targets = []control.TargetStatus{{Name: "central", Oldest: st.Now.Add(-80 * time.Second)}, {Name: "site", Policy: "failover"}}
+	r.Receivers = []control.PeerStatus{
+		{Target: "central", Address: "central.example.net:24747", State: "waiting", Since: st.Now.Add(-70 * time.Second), Oldest: st.Now.Add(-80 * time.Second), Acked: n(k*500_000, k*5000), Error: "connect: connection refused"},
+		{Target: "site", Member: "a", Address: "10.0.2.1:24747", State: "connected", Role: "active", Since: st.Now.Add(-time.Hour), RTT: time.Millisecond, Acked: n(k*400_000, k*4000)},
+		{Target: "site", Member: "b", Address: "10.0.2.2:24747", State: "idle", Role: "standby", Since: st.Now.Add(-time.Hour)},
+	}
+	st.Judge(time.Minute)
+	return st
+}
+
+// alone is a relay that keeps nothing itself.
+func alone(s int) control.Status {
+	st := relay(s)
+	st.Receiver.Outputs, st.Receiver.Receivers[0].Oldest = nil, time.Time{}
+	st.Judge(time.Minute)
+	return st
+}
+
 // fed is a model that has looked for seconds.
 func fed(of func(int) control.Status, seconds int) *Model {
 	m := &Model{Interval: time.Second}
@@ -130,6 +159,8 @@ func TestScreens(t *testing.T) {
 		{"receiver-80x24", fed(receiver, 20), 80, 24},
 		{"receiver-scrolled", scrolled, 80, 24},
 		{"receiver-ascii-60x14", both, 60, 14},
+		{"relay-80x24", fed(relay, 70), 80, 24},
+		{"relay-alone-60x14", fed(alone, 70), 60, 14},
 		{"nothing-yet", &Model{}, 80, 3},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -153,7 +184,7 @@ func TestScreens(t *testing.T) {
 
 // However small the window is, nothing is written beside it, and the keys stay in the last line.
 func TestAnySizeFits(t *testing.T) {
-	for _, of := range []func(int) control.Status{sender, receiver, outputs} {
+	for _, of := range []func(int) control.Status{sender, receiver, outputs, relay} {
 		m := fed(of, 70)
 		for columns := 0; columns < 100; columns += 1 + columns/12 {
 			for lines := 0; lines < 40; lines += 1 + lines/12 {

@@ -78,8 +78,8 @@ func helpText() []Line {
   Ctrl-Z          suspend
 
 Rates are those since the last look. "in" is what was captured or received,
-"out" what all targets have acknowledged or all outputs have written; a sender
-with two targets sends everything twice. Numbers of bytes are those of what
+"out" what all targets have acknowledged or all outputs have written; whoever
+has two targets sends everything twice. Numbers of bytes are those of what
 programs wrote. LAG is the age of the oldest data that waits for a target or
 an output.`
 	var out []Line
@@ -152,23 +152,35 @@ func (m *Model) condition() []Line {
 // census counts what there is.
 func (m *Model) census() string {
 	if r := m.status.Receiver; r != nil {
-		return fmt.Sprintf("%s, %s, listening on %s", plural(len(r.Peers), "sender"), plural(len(r.Outputs), "output"), strings.Join(r.Listen, ", "))
+		parts := []string{plural(len(r.Peers), "sender")}
+		if r.Relay() {
+			parts = append(parts, reached(r.Receivers))
+		}
+		if len(r.Outputs) > 0 || !r.Relay() {
+			parts = append(parts, plural(len(r.Outputs), "output"))
+		}
+		return strings.Join(append(parts, "listening on "+strings.Join(r.Listen, ", ")), ", ")
 	}
 	s := m.status.Sender
-	connected := 0
-	for _, p := range s.Peers {
-		if p.Connected() {
-			connected++
-		}
-	}
 	text := plural(len(s.Mounts), "mount") + " served"
 	if len(s.Peers) > 0 || len(s.Outputs) == 0 {
-		text += fmt.Sprintf(", %d of %s connected", connected, plural(len(s.Peers), "receiver"))
+		text += ", " + reached(s.Peers)
 	}
 	if len(s.Outputs) > 0 {
 		text += ", " + plural(len(s.Outputs), "output")
 	}
 	return text
+}
+
+// reached counts those receivers that are connected.
+func reached(peers []control.PeerStatus) string {
+	connected := 0
+	for _, p := range peers {
+		if p.Connected() {
+			connected++
+		}
+	}
+	return fmt.Sprintf("%d of %s connected", connected, plural(len(peers), "receiver"))
 }
 
 func plural(n int, what string) string {
