@@ -28,6 +28,22 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var now = time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
 
+// relay is what a relay's status has beside a receiver's: of a target with two members, and of a plug-in.
+func relay(s control.Status) control.Status {
+	r := *s.Receiver
+	count := func(n uint64) control.Count { return control.Count{Bytes: n, Records: n / 10} }
+	r.Flows = []control.Flow{
+		{Rule: "evil-rule", Target: "up", Captured: count(100), Delivered: count(60), Queued: count(40)},
+		{Rule: "other", Target: "up", Captured: count(50), Filtered: count(20), Dropped: control.Drops{"queue_full": count(30)}},
+		{Rule: "other", Target: "feed", Captured: count(50), Delivered: count(50)},
+	}
+	r.Queue = &control.QueueStatus{Bytes: 40, MaxSize: 400, State: "full", Oldest: now.Add(-time.Minute)}
+	r.Targets = []control.TargetStatus{{Name: "up", Policy: "failover", HandOvers: 2}}
+	r.Receivers = []control.PeerStatus{{Target: "up", Member: "a", State: "connected", Waiting: count(40)}, {Target: "up", Member: "b", State: "waiting", Failures: 9}}
+	s.Receiver = &r
+	return s
+}
+
 // statuses are a sender and a receiver that have something of everything.
 func statuses() map[Role]control.Status {
 	flow := control.Flow{Rule: "default", Target: "main", Captured: control.Count{Bytes: 100, Records: 10},
@@ -104,6 +120,39 @@ func TestValues(t *testing.T) {
 		for _, p := range problems {
 			t.Errorf("%s: %s: %s", role, p.Metric, p.Text)
 		}
+	}
+}
+
+// A relay has the metrics of a sender's targets and queue too, whatever the rules of those are called who send to it; a
+// receiver that is none has no sample of them.
+func TestRelay(t *testing.T) {
+	plain := statuses()[Receiver]
+	text := ask(t, Receiver, relay(plain), "/metrics").Body.String()
+	for _, want := range []string{
+		`ftfuse_captured_bytes_total{rule="",target="up"} 150`, `ftfuse_delivered_records_total{rule="",target="up"} 6`,
+		`ftfuse_queued_bytes{rule="",target="up"} 40`, `ftfuse_filtered_bytes_total{rule="",target="up"} 20`, `ftfuse_delivered_bytes_total{rule="",target="feed"} 50`,
+		`ftfuse_dropped_bytes_total{reason="queue_full",rule="",target="up"} 30`, `ftfuse_dropped_records_total{reason="expired",rule="",target="up"} 0`,
+		`ftfuse_queue_bytes 40`, `ftfuse_queue_limit_bytes 400`, `ftfuse_queue_full 1`, `ftfuse_queue_oldest_seconds 60`,
+		`ftfuse_target_hand_overs_total{target="up"} 2`, `ftfuse_target_waiting_bytes{member="a",target="up"} 40`,
+		`ftfuse_target_connected{member="a",target="up"} 1`, `ftfuse_target_connected{member="b",target="up"} 0`, `ftfuse_target_failures_total{member="b",target="up"} 9`,
+	} {
+		if !strings.Contains(text, "\n"+want+"\n") {
+			t.Errorf("no line %q in\n%s", want, text)
+		}
+	}
+	if strings.Contains(text, "evil-rule") {
+		t.Error("the name of a sender's rule is in the metrics")
+	}
+	without := ask(t, Receiver, plain, "/metrics").Body.String()
+	for _, name := range []string{"ftfuse_captured_", "ftfuse_queue", "ftfuse_target_", "ftfuse_disk_", "ftfuse_last_loss_"} {
+		if strings.Contains(without, "\n"+name) {
+			t.Errorf("a receiver that is no relay has a metric %s", name)
+		}
+	}
+	feeds := relay(plain)
+	feeds.Receiver.Targets, feeds.Receiver.Receivers, feeds.Receiver.Queue = nil, nil, &control.QueueStatus{State: "ok"}
+	if text := ask(t, Receiver, feeds, "/metrics").Body.String(); !strings.Contains(text, "\nftfuse_queue_bytes 0\n") || strings.Contains(text, "\nftfuse_queue_limit_bytes") {
+		t.Errorf("with plug-ins only, want figures of the queue and no limit, got\n%s", text)
 	}
 }
 
@@ -215,17 +264,18 @@ const intro = `# Metrics and health
 
 The figures are those of ` + "`ftfuse status`" + `, taken when somebody asks; nothing is counted twice. Values of labels come from the
 configuration (` + "`rule`, `target`, `mount`, `output`" + `, and ` + "`member`" + `) or from lists in the program (` + "`reason`, `mode`, `role`, `stream`" + `): no paths, process ids or
-names of peers. ` + "`member`" + ` is empty at a target's only receiver. What is said per peer is in ` + "`ftfuse status --json`" + `.
+names of peers. ` + "`member`" + ` is empty at a target's only receiver. What waits for targets and plug-ins, and how targets do, a receiver says only if it
+has some, that is as a [relay](relays.md) or with plug-ins; ` + "`rule`" + ` is empty there, as rules are the senders'. What is said per peer is in ` + "`ftfuse status --json`" + `.
 
 | code of a reason | subject | 503 while |
 |---|---|---|
 ` + "| `mount_not_served` | mount | the mount is not there: still starting, ended with an error, or unmounted by hand |" + `
 ` + "| `target_unreachable` | target | data waits, nothing was acknowledged for `metrics.unreachable_after`, and there is no connection |" + `
-` + "| `target_stalled` | target | the same with a connection: the receiver cannot write |" + `
-` + "| `queue_filling` | | 90 % of `queue.max_size` are queued |" + `
-` + "| `queue_full` | | new data meets `when_full` |" + `
+` + "| `target_stalled` | target | the same with a connection: the receiver cannot write, or, as a relay, is full |" + `
+` + "| `queue_filling` | | 90 % of `queue.max_size` are queued, at a relay for one target |" + `
+` + "| `queue_full` | | new data meets `when_full`; a relay takes nothing more |" + `
 ` + "| `dropping` | | data was dropped within the last minute, other than by `expire` or by an operator |" + `
-` + "| `output_failing` | output | writing to the output has failed within the last minute; or data waits in the queue for it and it took nothing for `metrics.unreachable_after`, on a receiver for 5 minutes |" + `
+` + "| `output_failing` | output | writing to the output has failed within the last minute; or data waits in the queue for it and it took nothing for `metrics.unreachable_after` |" + `
 ` + "| `plugin_ending` | output | a plug-in has ended by itself three times or more, and is away or did so within the last minute |" + `
 
 [Operations](operations.md#monitoring) says which of them to alarm on.

@@ -44,7 +44,7 @@ type put func(value float64, labels ...string)
 // Table lists every metric that ftfuse has of its own, in the order of the documentation.
 func Table() []Metric {
 	var all []Metric
-	for _, part := range [][]Metric{common, flows, storage, targets, mounts, intake, outputs, plugins} {
+	for _, part := range [][]Metric{common, flows, waiting, targets, outputs, plugins, spools, mounts, intake} {
 		all = append(all, part...)
 	}
 	return all
@@ -55,7 +55,7 @@ var common = []Metric{
 		func(s *control.Status, put put) { put(1, s.Role, s.Version, runtime.Version()) }},
 	{"ftfuse_healthy", Gauge, Both, nil, "1 while /healthz answers 200, else 0.",
 		func(s *control.Status, put put) { put(yes(len(s.Unhealthy) == 0)) }},
-	{"ftfuse_certificate_expires_timestamp_seconds", Gauge, Both, []string{"target"}, "When an own certificate expires; of a receiver, target is empty.",
+	{"ftfuse_certificate_expires_timestamp_seconds", Gauge, Both, []string{"target"}, "When an own certificate expires; target is empty for that which a receiver shows to senders.",
 		func(s *control.Status, put put) {
 			for _, c := range s.Certificates {
 				put(float64(c.Expires.Unix()), c.Target)
