@@ -93,7 +93,8 @@ func expected(role metrics.Role) (rows []string) {
 	return rows
 }
 
-// A sender and a receiver expose what the table says, all of it and nothing else, with the figures of what happened.
+// A sender and a receiver that has everything, a relay with a plug-in, expose what the table says, all of it and nothing else,
+// with the figures of what happened.
 func TestMetrics(t *testing.T) {
 	const cat = "{name: feed, type: plugin, plugin: {command: [/bin/cat], stdout: discard}}"
 	s := newSite(t)
@@ -101,7 +102,10 @@ func TestMetrics(t *testing.T) {
 	s.senderX = "metrics: {listen: \"unix:" + socks[metrics.Sender] + "\", unreachable_after: 1s}\n" +
 		fmt.Sprintf("outputs:\n  - {name: copy, type: file, base: %s}\n", filepath.Join(s.dir, "copy")) + "  - " + cat + "\n"
 	s.secured("", fmt.Sprintf("metrics: {listen: \"unix:%s\"}", socks[metrics.Receiver]))
-	s.recvX = strings.Replace(s.recvX, s.plainOutputs(), s.plainOutputs()+"\n  - "+cat, 1)
+	last := s.relayTo("last", "", "hop")
+	last.targets, last.outputs = "[]", fmt.Sprintf("[{name: files, base: %s/files}]", last.dir)
+	last.start()
+	s.recvX = strings.Replace(s.recvX, s.plainOutputs(), s.plainOutputs()+"\n  - "+cat, 1) + fmt.Sprintf("\ntargets: [{name: on, address: %q}]", last.addr)
 	s.startBoth()
 	s.sh(`echo one >>a.log; echo two >>b.wc; cat a.log >cat.txt`)
 	s.expect("a.log", "one\n")
@@ -117,6 +121,7 @@ func TestMetrics(t *testing.T) {
 		metrics.Receiver: {
 			`ftfuse_receiver_peers{} 1`, `ftfuse_receiver_stored_bytes_total{} 12`, `ftfuse_receiver_stored_records_total{} 3`,
 			`ftfuse_output_written_bytes_total{output="files"} 12`, `ftfuse_output_open_files{output="files"} 3`, `ftfuse_healthy{} 1`,
+			`ftfuse_delivered_bytes_total{rule="",target="on"} 12`, `ftfuse_delivered_bytes_total{rule="",target="feed"} 12`, `ftfuse_target_connected{member="",target="on"} 1`,
 		},
 	}
 	for role, sock := range socks {

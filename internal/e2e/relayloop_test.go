@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"net/http"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -116,7 +117,8 @@ func TestRelayQueueFull(t *testing.T) {
 	s := newSite(t)
 	final := s.addr
 	a := s.relayTo("relay1", final, "hop")
-	a.more = "queue: {max_size: 1MiB, min_free: 0}"
+	seen := filepath.Join(s.dir, "relay-m.sock")
+	a.more = "queue: {max_size: 1MiB, min_free: 0}\nmetrics: {listen: \"unix:" + seen + "\"}"
 	a.start()
 	s.addr = a.addr
 	s.startSender()
@@ -129,12 +131,15 @@ func TestRelayQueueFull(t *testing.T) {
 	for _, w := range l {
 		w.end(t)
 	}
+	s.answers(seen, http.StatusServiceUnavailable, `"code":"queue_full"`)
+	s.exposes(seen, `ftfuse_queue_full{} 1`, `ftfuse_queue_limit_bytes{} 1.048576e+06`)
 	if st := s.status("sender").Sender; st.Queue.Bytes == 0 {
 		t.Error("nothing waits at the sender")
 	}
 	s.startReceiverAt(final)
 	s.drainedRelays(a)
 	s.settled(l)
+	s.answers(seen, http.StatusOK, `"status":"ok"`)
 }
 
 // A relay filters what it hands on, writes files of its own, and feeds a plug-in; rules say what goes where.
