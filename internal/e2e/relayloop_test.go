@@ -172,7 +172,9 @@ func TestRelayDoesMore(t *testing.T) {
 		w.end(t)
 	}
 	s.drainedRelays(a)
+	arrived, books := 0, control.Flow{}
 	for _, w := range l {
+		arrived += strings.Count(s.received(w.file), w.id+" ")
 		up, here := unchanged, unchanged
 		if strings.HasPrefix(w.file, "open") || strings.HasSuffix(w.file, ".wc") {
 			up = func(n int, line string) string {
@@ -197,7 +199,16 @@ func TestRelayDoesMore(t *testing.T) {
 	if lives := s.lives("kept"); !slices.ContainsFunc(lives, func(text string) bool { return strings.Contains(text, "shared0 1 ") }) {
 		t.Error("the plug-in has not got what no rule matches")
 	}
-	if st := a.status(); st.Receivers[0].Acked == (control.Count{}) {
+	st := a.status()
+	if st.Receivers[0].Acked == (control.Count{}) {
 		t.Errorf("status of the target: %+v", st.Receivers[0])
+	}
+	for _, f := range st.Flows {
+		if f.Target == "up" {
+			books.Delivered, books.Filtered = books.Delivered.Plus(f.Delivered), books.Filtered.Plus(f.Filtered)
+		}
+	}
+	if int(books.Delivered.Records) != arrived || books.Filtered.Records == 0 {
+		t.Errorf("the relay counts %d records as delivered and %d as filtered, and %d have arrived", books.Delivered.Records, books.Filtered.Records, arrived)
 	}
 }
