@@ -43,7 +43,7 @@ func storm(t *testing.T, seed int64) {
 	f.shape(rnd)
 	f.start()
 	for _, s := range f.of("sender") {
-		s.write(time.Duration(2+rnd.Intn(8)) * time.Millisecond)
+		s.write(time.Duration(20+rnd.Intn(40)) * time.Millisecond) // five schedules at a time have two processors
 	}
 	w := &weather{f: f, rnd: rnd}
 	for range 3 + rnd.Intn(3) {

@@ -120,8 +120,8 @@ func (w *weather) clone() {
 	w.say(s, "has a clone, %s", c.name)
 	s.start()
 	c.start()
-	s.write(quick)
-	c.write(quick)
+	s.write(10 * quick)
+	c.write(10 * quick)
 }
 
 // clear heals all links.

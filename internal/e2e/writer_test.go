@@ -54,6 +54,9 @@ func writerMain(args []string) int {
 		began := time.Now()
 		w.line(n, rnd.Intn(*pad+1))
 		w.longest = max(w.longest, time.Since(began))
+		if *pause >= time.Millisecond || n == 1 { // who waits until something was written does not wait for a full buffer
+			w.out.Flush()
+		}
 		if *pause > 0 {
 			time.Sleep(*pause)
 		}
