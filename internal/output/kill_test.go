@@ -152,7 +152,7 @@ func runChild(t *testing.T, c childOptions, after time.Duration, watch func(stri
 	t.Helper()
 	arg, err := json.Marshal(c)
 	must(t, err)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, os.Args[0])
 	cmd.Env = append(os.Environ(), childEnv+"="+string(arg))
@@ -273,13 +273,14 @@ func TestKillsAtRandom(t *testing.T) {
 	const kills = 20 // of each kind
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
-	rnd := rand.New(rand.NewPCG(seed, 0))
 	for name, c := range map[string]childOptions{
 		"os":             {},
 		"disk":           {Disk: true},
 		"rotated packed": {Rotate: Rotate{Size: 1 << 20, Compress: "zstd", Rate: 1 << 40}},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			rnd := rand.New(rand.NewPCG(seed, uint64(len(name))))
 			c.Base, c.State = t.TempDir(), t.TempDir()
 			a := &acks{t: t}
 			c.Until = 1 << 40
@@ -309,6 +310,7 @@ func TestKillAtEveryStep(t *testing.T) {
 		"packing", "packed", "placed", "unlinked",
 	} {
 		t.Run(step, func(t *testing.T) {
+			t.Parallel()
 			c := childOptions{
 				Base: t.TempDir(), State: t.TempDir(), Until: 120, Disk: true, Seed: 7, Step: step,
 				Rotate: Rotate{Size: 64 << 10, Compress: "zstd", Rate: 1 << 40},
