@@ -16,6 +16,7 @@ import (
 type usage struct {
 	disk    atomic.Int64 // bytes on disk
 	unseen  atomic.Int64 // bytes of open capture that are not registered
+	resting atomic.Int64 // bytes of the log that count as pending, but whose room only waits to be given back
 	spools  atomic.Int64
 	free    atomic.Int64 // bytes free on the file system
 	damaged atomic.Int64
@@ -128,7 +129,7 @@ type Usage struct {
 
 // Usage returns figures of the last housekeeping, at most 0.2 s old.
 func (c *Capture) Usage() Usage {
-	return Usage{c.use.disk.Load(), c.use.unseen.Load() + max(c.pending.Load(), 0), c.use.spools.Load(), c.use.damaged.Load(), c.use.refused.Load()}
+	return Usage{c.use.disk.Load(), c.use.unseen.Load() + max(c.pending.Load()-c.use.resting.Load(), 0), c.use.spools.Load(), c.use.damaged.Load(), c.use.refused.Load()}
 }
 
 func (s *segment) allocated() int64 {

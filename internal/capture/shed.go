@@ -26,6 +26,7 @@ type shed struct {
 type resting struct {
 	since   time.Time
 	extents []record.Extent
+	logged  int64 // bytes of them in the log, which counts them as pending until they are given back
 }
 
 // take notes what a chunk has spent that is registered.
@@ -39,7 +40,9 @@ func (s *shed) take(ch *record.Chunk) {
 func (c *Capture) giveBackShed(now time.Time) {
 	s := &c.pass.shed
 	if n := len(s.registered); n > 0 {
-		s.resting = append(s.resting, resting{now, s.registered})
+		r := resting{now, s.registered, c.logged(s.registered)}
+		c.use.resting.Add(r.logged)
+		s.resting = append(s.resting, r)
 		s.registered, s.extents = nil, s.extents+n
 	}
 	done := 0
@@ -48,10 +51,23 @@ func (c *Capture) giveBackShed(now time.Time) {
 			break
 		}
 		c.setFree(r.extents, true)
+		c.use.resting.Add(-r.logged)
 		s.extents -= len(r.extents)
 		done++
 	}
 	if s.resting = s.resting[done:]; len(s.resting) == 0 {
 		s.resting = nil
 	}
+}
+
+// logged is how many bytes of extents are in the log of write capture.
+func (c *Capture) logged(extents []record.Extent) (n int64) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	for _, e := range extents {
+		if c.segs[e.Spool] != nil {
+			n += int64(e.Len)
+		}
+	}
+	return n
 }

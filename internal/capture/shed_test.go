@@ -47,9 +47,12 @@ func TestShedIsGivenBack(t *testing.T) {
 		if got := sp.r.freed.len() > 0; got != disk {
 			t.Fatalf("disk %v: %d bytes given back at once", disk, sp.r.freed.len())
 		}
+		if u := r.Usage().Unseen; u != 0 {
+			t.Fatalf("disk %v: %d bytes count as unseen when all is registered", disk, u)
+		}
 		r.turn(ctx, now.Add(shedRest))
 		r.tidy(now)
-		if n, p := sp.r.freed.len(), sp.r.punched.len(); n != int64(len(long)) || p < 4<<20 || r.pending.Load() != 0 {
+		if n, p := sp.r.freed.len(), sp.r.punched.len(); n != int64(len(long)) || p < 4<<20 || r.pending.Load() != 0 || r.use.resting.Load() != 0 {
 			t.Fatalf("%d of %d bytes given back, %d punched; the log waits for %d", n, len(long), p, r.pending.Load())
 		}
 		bytes, records := uint64(0), uint64(0)

@@ -20,9 +20,6 @@ const plain = syscall.O_WRONLY | syscall.O_CREAT // without O_APPEND: write capt
 // loads starts writers of every kind on files of their own and on shared ones. With the race detector, to which a line is
 // many times the work, they pause three times as long: else the machine is busy with lines, and not with what befalls them.
 func (s *site) loads(pause time.Duration, again bool) []*load {
-	if raceEnabled {
-		pause *= 3
-	}
 	var l []*load
 	for i := range 2 {
 		common := []string{"-pause", pause.String(), fmt.Sprintf("-again=%v", again)}
