@@ -59,7 +59,7 @@ func (b *broker) start() {
 	defer c.Close()
 	must(b.T, b.cmd.Start())
 	b.Cleanup(func() { _ = b.cmd.Process.Kill() })
-	must(b.T, c.SetReadDeadline(time.Now().Add(60 * time.Second)))
+	must(b.T, c.SetReadDeadline(time.Now().Add(60*time.Second)))
 	for ready := false; !ready; {
 		p := make([]byte, 1000)
 		n, err := c.Read(p)

@@ -122,7 +122,7 @@ func TestRelayQueueFull(t *testing.T) {
 	a.start()
 	s.addr = a.addr
 	s.startSender()
-	l := s.loads(0, false)
+	l := s.loads(time.Millisecond, false)
 	s.until("the relay says that it is full", 60*time.Second, func() bool {
 		st := a.status()
 		return st != nil && len(st.Peers) > 0 && strings.Contains(st.Peers[0].Error, "queue is full") &&
