@@ -65,7 +65,7 @@ for arch in ${ARCHES:-amd64 arm64}; do
 	build "$arch"
 done
 
-go build -o "$BUILD/host/" ./cmd/ftfuse ./cmd/mount.ftfuse
+CGO_ENABLED=0 go build -trimpath -o "$BUILD/host/" ./cmd/ftfuse ./cmd/mount.ftfuse
 "$BUILD/host/ftfuse" completion bash >"$BUILD/ftfuse.bash"
 "$BUILD/host/ftfuse" completion zsh >"$BUILD/_ftfuse"
 "$BUILD/host/ftfuse" completion fish >"$BUILD/ftfuse.fish"

@@ -175,7 +175,7 @@ func (m *machine) command(ctx context.Context, args ...string) *exec.Cmd {
 }
 
 // limit ends commands that hang; it is no expectation.
-const limit = 90 * time.Second
+const limit = 3 * time.Minute
 
 // try runs a shell command in the machine. It may be called from any goroutine.
 func (m *machine) try(command string) (string, error) {

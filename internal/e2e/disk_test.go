@@ -70,8 +70,9 @@ func newSiteOn(t *testing.T, sizes map[string]string) *site {
 func TestSpoolDiskFull(t *testing.T) {
 	t.Parallel()
 	s := newSiteOn(t, map[string]string{"spool": "12m"})
+	s.pad = 2000
 	s.startSender()
-	l := s.loads(0, false)
+	l := s.loads(100*time.Microsecond, false)
 	for _, w := range l {
 		w.reopens = true // a handle that gets no spool is captured the other way: order holds within handles
 	}

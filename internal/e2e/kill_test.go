@@ -104,6 +104,7 @@ func TestBothKilled(t *testing.T) {
 func TestReceiverAway(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
+	s.pad = 2000
 	s.startSender()
 	l := s.loads(0, false)
 	time.Sleep(3 * time.Second)

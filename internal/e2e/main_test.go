@@ -39,12 +39,13 @@ func buildAndRun(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	program = filepath.Join(dir, "ftfuse")
-	args := []string{"build", "-o", program}
 	if raced() {
-		args = append(args, "-race")
-	}
-	if out, err := exec.Command("go", append(args, "ftfuse/cmd/ftfuse")...).CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "build ftfuse: %v\n%s", err, out)
+		if out, err := exec.Command("go", "build", "-race", "-o", program, "ftfuse/cmd/ftfuse").CombinedOutput(); err != nil {
+			fmt.Fprintf(os.Stderr, "build ftfuse with the race detector: %v\n%s", err, out)
+			return 1
+		}
+	} else if err := buildPlain(program, ""); err != nil {
+		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	return m.Run()
@@ -73,19 +74,27 @@ func built(t *testing.T, build func() (string, error)) string {
 }
 
 var (
-	buildKillable = sync.OnceValues(func() (string, error) { return buildPlain("killpoints") })
-	buildNimble   = sync.OnceValues(func() (string, error) { return buildPlain("") })
+	buildKillable = sync.OnceValues(func() (string, error) {
+		path := program + "-killable"
+		return path, buildPlain(path, "killpoints")
+	})
+	buildNimble = sync.OnceValues(func() (string, error) {
+		if !raced() {
+			return program, nil
+		}
+		path := program + "-plain"
+		return path, buildPlain(path, "")
+	})
 )
 
-// buildPlain builds the program with these tags and no race detector.
-func buildPlain(tags string) (string, error) {
-	path := program + "-plain" + tags
-	c := exec.Command("go", "build", "-tags", tags, "-o", path, "ftfuse/cmd/ftfuse")
+// buildPlain builds the program with these tags and no race detector, as `make build` does: most of it is built already then.
+func buildPlain(path, tags string) error {
+	c := exec.Command("go", "build", "-trimpath", "-tags", tags, "-o", path, "ftfuse/cmd/ftfuse")
 	c.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := c.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build ftfuse without the race detector, tags %q: %w: %s", tags, err, out)
+		return fmt.Errorf("build ftfuse without the race detector, tags %q: %w: %s", tags, err, out)
 	}
-	return path, nil
+	return nil
 }
 
 // soak is the number of misfortunes: as many times n as FTFUSE_SOAK says, half of n where it says nothing: all tests

@@ -24,10 +24,10 @@ func need(t *testing.T, programs ...string) {
 	}
 }
 
-func numbers(n int) string {
+func numbers(n, pad int) string {
 	var b strings.Builder
 	for i := range n {
-		fmt.Fprintf(&b, "line %d of a larger file, long enough to matter\n", i)
+		fmt.Fprintf(&b, "line %d of a larger file, long enough to matter%*s\n", i, pad, "")
 	}
 	return b.String()
 }
@@ -36,7 +36,7 @@ func TestShellAndCoreutils(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	s.startBoth()
-	big := numbers(50_000) // more than two chunks
+	big := numbers(5_000, 450) // more than two chunks
 	file := s.write("big", big)
 	s.sh("for i in 1 2 3; do echo append $i >> a.log; done")
 	s.expect("a.log", "append 1\nappend 2\nappend 3\n")

@@ -24,6 +24,7 @@ type site struct {
 	t        *testing.T
 	dir      string
 	mnt      string // the mounted directory
+	pad      int    // longest padding of writers' lines: with more, fewer lines fill what is to be filled
 	out      string // base of the receiver's files
 	addr     string
 	sender   *daemon

@@ -33,7 +33,7 @@ func writerMain(args []string) int {
 		return 2
 	}
 	if raceEnabled && soaks() == 0 && *pause < time.Millisecond { // what runs beside has two processors, and takes several times as long
-		*pause *= 8
+		*pause *= 20
 	}
 	stop := make(chan struct{})
 	go func() { // the parent closes standard input to end us
@@ -152,6 +152,9 @@ type load struct {
 
 func (s *site) load(id, file string, args ...string) *load {
 	s.t.Helper()
+	if s.pad > 0 {
+		args = append([]string{"-pad", strconv.Itoa(s.pad)}, args...)
+	}
 	return startLoad(s.t, s.mnt, id, file, args...)
 }
 
