@@ -13,8 +13,8 @@ SOAK     ?= 40
 SOAKRUN  ?= Kill|Crash|Oracle|Soak|TakeOver|Sequences|Reload|Operation
 BENCH    ?=
 
-# Two packages at a time: the end-to-end tests each run several programs of their own. `make lint` has vetted them.
-GATE = $(GO) run ./scripts/testgate -p 2 -vet off -timeout 45m
+# Three packages at a time: those that boot machines wait more than they work. `make lint` has vetted them.
+GATE = $(GO) run ./scripts/testgate -p 3 -vet off -timeout 45m
 
 # Races inside of a dependency that are known to be harmless.
 RACE = GORACE="suppressions=$(CURDIR)/scripts/race-suppressions.txt" $(GATE) -race

@@ -101,7 +101,7 @@ func TestNetworkSlow(t *testing.T) {
 			s.calm = true
 			f.start()
 			f.must(s.host.Slow(netlab.Pace{Rate: 64 << 10, Queue: queue}))
-			s.write(300 * time.Microsecond)
+			s.write(time.Millisecond)
 			f.until("a backlog", 60*time.Second, func() bool { st := s.status().Sender; return st != nil && st.Queue.Bytes > 300<<10 })
 			f.flowing(r)
 			f.settle()

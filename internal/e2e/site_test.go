@@ -190,7 +190,7 @@ func happens(limit time.Duration, ok func() bool) bool {
 		if began.After(end) {
 			return false
 		}
-		time.Sleep(max(3*time.Millisecond, 2*time.Since(began)))
+		time.Sleep(max(10*time.Millisecond, 4*time.Since(began)))
 	}
 	return true
 }
