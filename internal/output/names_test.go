@@ -67,6 +67,24 @@ func TestOpenFilesAreShared(t *testing.T) {
 	}
 }
 
+// A host whose only open file is the one used longest ago opens another when there is no room: that one makes room for it.
+func TestLastFileOfAHost(t *testing.T) {
+	r := newRig(t)
+	r.Path, r.MaxOpen = "{host}/{path}", maxRuns
+	o := r.open()
+	r.put(chunk(source(1), 1, "a", "x"))
+	for seq := uint64(1); seq < maxRuns; seq++ {
+		r.put(chunk(source(2), seq, fmt.Sprint(seq), "x"))
+	}
+	r.put(chunk(source(1), 2, "b", "y"))
+	if own := o.files.hosts["host1"]; own == nil || own.Len() != 1 || o.files.byKey["host1/a"] != nil {
+		t.Errorf("got %v open files of the host, want the new one alone", own)
+	}
+	r.put(chunk(source(1), 3, "b", "z"))
+	r.want("host1/b", "yz")
+	o.files.closeAll()
+}
+
 // Marks that nobody has are not kept in memory: a peer can ask for any number of them.
 func TestUnknownMarksAreNotKept(t *testing.T) {
 	o := newRig(t).open()

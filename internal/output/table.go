@@ -33,19 +33,23 @@ func (t *table) get(name string) *file {
 }
 
 func (t *table) put(f *file) {
-	own := t.hosts[f.host]
 	if t.order.Len() >= t.most {
-		oldest := t.order.Back()
-		if own != nil && own.Len() >= t.share {
-			oldest = own.Back()
-		}
-		t.drop(oldest.Value.(*file))
+		t.drop(t.oldest(f.host))
 	}
+	own := t.hosts[f.host] // not before: what was dropped may have been the host's last
 	if own == nil {
 		own = list.New()
 		t.hosts[f.host] = own
 	}
 	t.byKey[f.name], f.ofAll, f.ofHost = f, t.order.PushFront(f), own.PushFront(f)
+}
+
+// oldest is the file that makes room for one of a host.
+func (t *table) oldest(host string) *file {
+	if own := t.hosts[host]; own != nil && own.Len() >= t.share {
+		return own.Back().Value.(*file)
+	}
+	return t.order.Back().Value.(*file)
 }
 
 // drop closes f, which gives its lock back.
