@@ -161,15 +161,21 @@ func TestAddressesInTurn(t *testing.T) {
 	}
 }
 
+// atPorts are n receivers, each at a port of its own.
+func (f *fleet) atPorts(n int) []*station {
+	list := f.receivers(n)
+	for i, r := range list {
+		r.port = 4001 + i
+	}
+	return list
+}
+
 // Of the records of a service those of the lowest priority number share, by their weights and each at its port. A record goes,
 // another takes its place, and a receiver starts anew at another port.
 func TestServicesShare(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
-	list := f.receivers(3)
-	for i, r := range list {
-		r.port = 4001 + i
-	}
+	list := f.atPorts(3)
 	a, b, c := list[0], list[1], list[2]
 	f.services(a.offered(10, 30), b.offered(10, 10), c.offered(20, 10))
 	s := f.sender("s1", named("balance", services, list...))
@@ -200,10 +206,7 @@ func TestServicesShare(t *testing.T) {
 func TestServicesInOrder(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
-	list := f.receivers(3)
-	for i, r := range list {
-		r.port = 4001 + i
-	}
+	list := f.atPorts(3)
 	a, b, c := list[0], list[1], list[2]
 	f.services(c.offered(30, 1), b.offered(20, 1), a.offered(10, 1))
 	s := f.sender("s1", named("failover", services, list...))
