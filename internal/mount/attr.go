@@ -73,7 +73,7 @@ func (m *Mount) entryOut(n *node, st *unix.Statx_t, out *fuse.EntryOut) {
 
 // openAttr returns an O_PATH or other descriptor of what n stands for, for the caller to close.
 func (m *Mount) openAttr(n *node) (int, error) {
-	if n.at.parent == nil {
+	if n.id == rootID {
 		return unix.FcntlInt(uintptr(m.below), unix.F_DUPFD_CLOEXEC, 0)
 	}
 	if n.file != nil {

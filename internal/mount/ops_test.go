@@ -160,6 +160,34 @@ func TestRename(t *testing.T) {
 	r.becomes("file paths", r.cap.paths, "f/c f/x")
 }
 
+// What is looked at while it gets another name is what it was, and where it is now.
+func TestStatWhileRenamed(t *testing.T) {
+	r := newRig(t)
+	r.sh(`mkdir d; echo text > a; echo text > a.stored`)
+	for _, name := range []string{"a", "a.stored"} {
+		fd := r.fd(name, unix.O_RDWR|unix.O_APPEND, 0)
+		other, done := r.path("d/"+name), make(chan error)
+		go func() {
+			var err error
+			for from, to := r.path(name), other; err == nil; from, to = to, from {
+				select {
+				case done <- nil:
+					return
+				default:
+					err = unix.Rename(from, to)
+				}
+			}
+			done <- err
+		}()
+		for range 300 {
+			var st unix.Statx_t
+			r.ok("look", unix.Statx(fd, "", unix.AT_EMPTY_PATH|unix.AT_STATX_FORCE_SYNC, unix.STATX_ALL, &st))
+			r.want("size and links", fmt.Sprint(st.Size, st.Nlink), "5 1")
+		}
+		r.ok("rename", <-done)
+	}
+}
+
 func TestUnlinkOpen(t *testing.T) {
 	r := newRig(t)
 	for _, name := range []string{"f", "write", "f.stored"} {
