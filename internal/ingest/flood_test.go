@@ -139,7 +139,7 @@ func TestTrickle(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			out := newMemory()
-			s, address := serve(t, Options{Output: out, HandshakeTimeout: 200 * time.Millisecond, FrameTimeout: 200 * time.Millisecond})
+			s, address := serve(t, Options{Output: out, HandshakeTimeout: time.Second, FrameTimeout: time.Second})
 			attack(t, address, out, func() {
 				p := dial(t, address)
 				if !tc.first {
@@ -147,7 +147,7 @@ func TestTrickle(t *testing.T) {
 					p = connect(t, address, stream(1), 1)
 				}
 				b := tc.bytes(p)
-				every := time.NewTicker(25 * time.Millisecond) // all of it would take longer than is allowed
+				every := time.NewTicker(100 * time.Millisecond) // all of it would take longer than is allowed
 				defer every.Stop()
 				for i := 0; s.Status().Refused[tc.reason.String()] == 0; i++ {
 					<-every.C

@@ -75,7 +75,7 @@ func TestStrangers(t *testing.T) {
 		})
 	})
 	t.Run("no hello", func(t *testing.T) {
-		hostile(t, NoHello, Options{HandshakeTimeout: 50 * time.Millisecond}, func(t *testing.T, address string) {
+		hostile(t, NoHello, Options{HandshakeTimeout: time.Second}, func(t *testing.T, address string) {
 			p := dial(t, address)
 			p.raw([]byte{0})
 			p.refused(wire.OverLimit)
@@ -163,7 +163,7 @@ func TestBeyondCredit(t *testing.T) {
 
 func TestSlowPeers(t *testing.T) {
 	t.Run("half a frame", func(t *testing.T) {
-		hostile(t, Slow, Options{FrameTimeout: 50 * time.Millisecond}, func(t *testing.T, address string) {
+		hostile(t, Slow, Options{FrameTimeout: time.Second}, func(t *testing.T, address string) {
 			p := connect(t, address, stream(1), 1)
 			b := p.frame(chunks(stream(1), 1, 1, 50_000), wire.None)
 			p.raw(b[:40_000])
@@ -171,7 +171,7 @@ func TestSlowPeers(t *testing.T) {
 		})
 	})
 	t.Run("half a length", func(t *testing.T) {
-		hostile(t, Slow, Options{FrameTimeout: 50 * time.Millisecond}, func(t *testing.T, address string) {
+		hostile(t, Slow, Options{FrameTimeout: time.Second}, func(t *testing.T, address string) {
 			p := connect(t, address, stream(1), 1)
 			p.raw([]byte{0, 0})
 			p.refused(wire.OverLimit)
@@ -246,7 +246,7 @@ func TestNoise(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	out := newMemory()
-	s, address := serve(t, Options{Output: out, FrameTimeout: 100 * time.Millisecond, HandshakeTimeout: time.Second})
+	s, address := serve(t, Options{Output: out})
 	good := connect(t, address, stream(200), 1)
 	var wg sync.WaitGroup
 	for n := range byte(40) {

@@ -230,7 +230,7 @@ func TestReconnect(t *testing.T) {
 // A clone is refused as long as the first one lives, and taken for a restart when it does not.
 func TestClone(t *testing.T) {
 	out := newMemory()
-	s, address := serve(t, Options{Output: out, ProbeTimeout: 300 * time.Millisecond})
+	s, address := serve(t, Options{Output: out, ProbeTimeout: 2 * time.Second})
 	first := connect(t, address, stream(1), 1)
 	answered := make(chan struct{})
 	go func() {

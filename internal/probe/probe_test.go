@@ -72,7 +72,7 @@ func welcome(w wire.Control) func(net.Conn) {
 var limits = wire.Limits{Body: wire.MinBody, Chunks: 1, IdleMillis: 60000}
 
 func ask(network, address string) *Report {
-	return Run(context.Background(), Options{Way: Way{Network: network, Address: address}, Count: 3, Timeout: 300 * time.Millisecond})
+	return Run(context.Background(), Options{Way: Way{Network: network, Address: address}, Count: 3, Timeout: 2 * time.Second})
 }
 
 func texts(r *Report) string {
