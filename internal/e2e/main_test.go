@@ -18,16 +18,13 @@ import (
 // starts five times as fast without, and packages look for races in tests of their own.
 var program string
 
+// actor is the programs beside it (internal/e2e/actor), without the race detector.
+var actor string
+
 // raced reports whether program has the race detector.
 func raced() bool { return raceEnabled && os.Getenv("FTFUSE_RACE") != "" }
 
 func TestMain(m *testing.M) {
-	if os.Getenv("FTFUSE_WRITER") != "" {
-		os.Exit(writerMain(os.Args[1:]))
-	}
-	if os.Getenv("FTFUSE_PLUGIN") != "" {
-		os.Exit(pluginMain(os.Args[1:]))
-	}
 	os.Exit(netlab.Isolate(func() int { return buildAndRun(m) }))
 }
 
@@ -38,13 +35,17 @@ func buildAndRun(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	program = filepath.Join(dir, "ftfuse")
+	program, actor = filepath.Join(dir, "ftfuse"), filepath.Join(dir, "actor")
+	if err := buildPlain(actor, "internal/e2e/actor", ""); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	if raced() {
 		if out, err := exec.Command("go", "build", "-race", "-o", program, "ftfuse/cmd/ftfuse").CombinedOutput(); err != nil {
 			fmt.Fprintf(os.Stderr, "build ftfuse with the race detector: %v\n%s", err, out)
 			return 1
 		}
-	} else if err := buildPlain(program, ""); err != nil {
+	} else if err := buildPlain(program, "cmd/ftfuse", ""); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
@@ -76,23 +77,23 @@ func built(t *testing.T, build func() (string, error)) string {
 var (
 	buildKillable = sync.OnceValues(func() (string, error) {
 		path := program + "-killable"
-		return path, buildPlain(path, "killpoints")
+		return path, buildPlain(path, "cmd/ftfuse", "killpoints")
 	})
 	buildNimble = sync.OnceValues(func() (string, error) {
 		if !raced() {
 			return program, nil
 		}
 		path := program + "-plain"
-		return path, buildPlain(path, "")
+		return path, buildPlain(path, "cmd/ftfuse", "")
 	})
 )
 
-// buildPlain builds the program with these tags and no race detector, as `make build` does: most of it is built already then.
-func buildPlain(path, tags string) error {
-	c := exec.Command("go", "build", "-trimpath", "-tags", tags, "-o", path, "ftfuse/cmd/ftfuse")
+// buildPlain builds a program with these tags and no race detector, as `make build` does: most of it is built already then.
+func buildPlain(path, folder, tags string) error {
+	c := exec.Command("go", "build", "-trimpath", "-tags", tags, "-o", path, "ftfuse/"+folder)
 	c.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := c.CombinedOutput(); err != nil {
-		return fmt.Errorf("build ftfuse without the race detector, tags %q: %w: %s", tags, err, out)
+		return fmt.Errorf("build %s without the race detector, tags %q: %w: %s", folder, tags, err, out)
 	}
 	return nil
 }

@@ -1,10 +1,7 @@
 package e2e
 
 import (
-	"bufio"
 	"fmt"
-	"io"
-	"math/rand"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,55 +13,14 @@ import (
 	"ftfuse/internal/control"
 )
 
-// The plug-in of these tests puts what it reads into a file of its own life, and acknowledges it some time after.
-func pluginMain(args []string) int {
-	out, err := os.Create(fmt.Sprintf("%s/%d.%d", args[0], time.Now().UnixNano(), os.Getpid()))
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	var acks *os.File
-	if os.Getenv("FTFUSE_ACK") == "3" {
-		acks = os.NewFile(3, "acknowledgements")
-	}
-	in := bufio.NewReaderSize(os.Stdin, 1<<16)
-	for lines := 0; ; {
-		batch, err := in.ReadBytes('\n')
-		for err == nil && in.Buffered() > 0 {
-			var more []byte
-			more, err = in.ReadBytes('\n')
-			batch = append(batch, more...)
-		}
-		lines += strings.Count(string(batch), "\n")
-		if _, werr := out.Write(batch); werr != nil {
-			fmt.Fprintln(os.Stderr, werr)
-			return 1
-		}
-		if acks != nil {
-			time.Sleep(time.Duration(rand.Intn(3)) * time.Millisecond) // to be killed between the two
-			fmt.Fprintln(acks, lines)
-		}
-		if err == io.EOF {
-			return 0
-		}
-		if err != nil {
-			return 1
-		}
-	}
-}
-
-// keeper is an output that runs pluginMain.
+// keeper is an output that runs `actor plug`.
 func (s *site) keeper(name, more string) string {
 	s.t.Helper()
-	self, err := os.Executable()
-	if err == nil {
-		err = os.MkdirAll(filepath.Join(s.dir, name), 0o755)
-	}
-	if err != nil {
+	if err := os.MkdirAll(filepath.Join(s.dir, name), 0o755); err != nil {
 		s.t.Fatal(err)
 	}
-	return fmt.Sprintf(`{name: %s, type: plugin, plugin: {command: ["%s", "%s"], environment: [FTFUSE_PLUGIN=1], restart: {min: 10ms, max: 50ms}%s}}`,
-		name, self, filepath.Join(s.dir, name), more)
+	return fmt.Sprintf(`{name: %s, type: plugin, plugin: {command: ["%s", plug, "%s"], restart: {min: 10ms, max: 50ms}%s}}`,
+		name, actor, filepath.Join(s.dir, name), more)
 }
 
 // lives returns what each life of a plug-in has read, in the order of their beginnings.

@@ -3,9 +3,7 @@ package e2e
 import (
 	"bufio"
 	"errors"
-	"flag"
 	"fmt"
-	"math/rand"
 	"os"
 	"os/exec"
 	"slices"
@@ -15,123 +13,15 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"ftfuse/internal/e2e/numbered"
 )
 
-// The writer is a process of its own: it writes numbered lines, one write(2) each, and says on its standard output
-// which it was told had been written ("ok N") and which failed ("no N errno"). A line that failed is never repeated:
-// it may arrive or not, but not twice.
-func writerMain(args []string) int {
-	fs := flag.NewFlagSet("writer", flag.ExitOnError)
-	path := fs.String("path", "", "file")
-	id := fs.String("id", "w", "name of the writer, first word of each line")
-	pause := fs.Duration("pause", 0, "between lines")
-	reopen := fs.Int("reopen", 0, "open anew after so many lines")
-	pad := fs.Int("pad", 100, "longest padding")
-	flags := fs.Int("flags", syscall.O_WRONLY|syscall.O_APPEND|syscall.O_CREAT, "of open")
-	again := fs.Bool("again", false, "after an error open again until it works")
-	if err := fs.Parse(args); err != nil {
-		return 2
-	}
-	if raceEnabled && soaks() == 0 && *pause < time.Millisecond { // what runs beside has two processors, and takes several times as long
-		*pause *= 20
-	}
-	stop := make(chan struct{})
-	go func() { // the parent closes standard input to end us
-		bufio.NewReader(os.Stdin).ReadByte()
-		close(stop)
-	}()
-	w := &writer{path: *path, id: *id, flags: *flags, again: *again, out: bufio.NewWriter(os.Stdout), stop: stop}
-	defer w.out.Flush()
-	rnd := rand.New(rand.NewSource(1))
-	defer func() { fmt.Fprintf(w.out, "longest %d\n", w.longest) }()
-	for n := 1; ; n++ {
-		select {
-		case <-stop:
-			w.close()
-			return 0
-		default:
-		}
-		if *reopen > 0 && n%*reopen == 0 {
-			w.close()
-		}
-		began := time.Now()
-		w.line(n, rnd.Intn(*pad+1))
-		w.longest = max(w.longest, time.Since(began))
-		if *pause >= 10*time.Millisecond || n == 1 { // who waits until something was written does not wait for a full buffer
-			w.out.Flush()
-		}
-		if *pause > 0 {
-			time.Sleep(*pause)
-		}
-	}
-}
+// slower is by how much writers that rest less than a millisecond are slowed down with the race detector: what runs beside
+// them has two processors, and takes several times as long.
+const slower = 20
 
-type writer struct {
-	path, id string
-	flags    int
-	again    bool
-	fd       int
-	out      *bufio.Writer
-	stop     chan struct{}
-	longest  time.Duration // of one line
-}
-
-func (w *writer) line(n, pad int) {
-	if w.fd == 0 && !w.open(n) {
-		return
-	}
-	text := lineOf(w.id, n, pad)
-	got, err := syscall.Write(w.fd, []byte(text))
-	for tries := 0; err == nil && got < len(text); tries++ { // a full disk takes what fits; programs write the rest when they can
-		var more int
-		if more, err = syscall.Write(w.fd, []byte(text[got:])); err == syscall.ENOSPC && tries < 60000 { // also when it is to stop
-			time.Sleep(time.Millisecond)
-			err = nil
-			continue
-		}
-		got += max(more, 0)
-	}
-	if err == nil {
-		fmt.Fprintf(w.out, "ok %d\n", n)
-		return
-	}
-	fmt.Fprintf(w.out, "no %d %v\n", n, err)
-	w.close()
-}
-
-func lineOf(id string, n, pad int) string {
-	return fmt.Sprintf("%s %d %s\n", id, n, strings.Repeat("x", pad))
-}
-
-func (w *writer) open(n int) bool {
-	for {
-		fd, err := syscall.Open(w.path, w.flags|syscall.O_CLOEXEC, 0o644)
-		if err == nil {
-			w.fd = fd
-			return true
-		}
-		if !w.again {
-			fmt.Fprintf(w.out, "open %d %v\n", n, err)
-			return false
-		}
-		select {
-		case <-w.stop:
-			return false
-		case <-time.After(time.Millisecond):
-		}
-	}
-}
-
-func (w *writer) close() {
-	if w.fd != 0 {
-		if err := syscall.Close(w.fd); err != nil {
-			fmt.Fprintf(w.out, "close 0 %v\n", err)
-		}
-		w.fd = 0
-	}
-}
-
-// load is a writer process as its parent sees it.
+// load is a writer (`actor write`) as its parent sees it.
 type load struct {
 	id   string
 	file string // relative to the mount
@@ -165,8 +55,10 @@ func startLoad(t *testing.T, mnt, id, file string, args ...string) *load {
 	if i := slices.Index(args, "-pad"); i >= 0 {
 		l.pad, _ = strconv.Atoi(args[i+1])
 	}
-	l.cmd = exec.Command(os.Args[0], append([]string{"-path", mnt + "/" + file, "-id", id}, args...)...)
-	l.cmd.Env = append(os.Environ(), "FTFUSE_WRITER=1")
+	if raceEnabled && soaks() == 0 {
+		args = append(args, "-slower", strconv.Itoa(slower))
+	}
+	l.cmd = exec.Command(actor, append([]string{"write", "-path", mnt + "/" + file, "-id", id}, args...)...)
 	l.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	l.cmd.Stderr = os.Stderr
 	out, err := l.cmd.StdoutPipe()
@@ -221,9 +113,9 @@ func unchanged(_ int, line string) string { return line }
 
 // lines returns what the writer writes, or wrote, line by line: its n-th line is the n-th element.
 func (l *load) lines(most int) []string {
-	rnd, all := rand.New(rand.NewSource(1)), make([]string, most+1) // as writerMain
+	next, all := numbered.Of(l.id, l.pad), make([]string, most+1)
 	for n := 1; n <= most; n++ {
-		all[n] = lineOf(l.id, n, rnd.Intn(l.pad+1))
+		_, all[n] = next.Next()
 	}
 	return all
 }

@@ -12,12 +12,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// isolated tells a process that it runs in a mount namespace of its own, and the folder that goes with it.
+// isolated tells a process that it runs in namespaces of its own, and the folder that goes with it.
 const isolated = "FTFUSE_NETLAB"
 
-// Isolate has the tests of a package run in a mount namespace of their own: run is called there, and the exit code is
-// its. What is mounted there ends with the process, however it ends, and names are asked of the network that a process is
-// in. The environment variable TMPDIR names a folder that is removed at the end. Where Lacks says something, run is called as it is.
+// Isolate has the tests of a package run in a mount and a network namespace of their own: run is called there, and the exit
+// code is its. What is mounted there ends with the process, however it ends; its ports are no other process's, since the
+// network has a loopback interface alone; and names are asked of the network that a process is in. The environment variable
+// TMPDIR names a folder that is removed at the end. Where Lacks says something, run is called as it is.
 func Isolate(run func() int) int {
 	if Lacks() != "" {
 		return run()
@@ -39,8 +40,11 @@ func Isolate(run func() int) int {
 	return run()
 }
 
-// arrange makes the mounts of the new namespace its own, and has names asked of the network.
+// arrange makes the mounts of the new namespace its own, has names asked of the network, and begins the network.
 func arrange(dir string) error {
+	if out, err := exec.Command("ip", "link", "set", "lo", "up").CombinedOutput(); err != nil {
+		return fmt.Errorf("bring up the loopback interface: %w: %s", err, out)
+	}
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("make mounts private: %w", err)
 	}
@@ -58,7 +62,7 @@ func arrange(dir string) error {
 	return nil
 }
 
-// again runs this program once more, in a mount namespace of its own.
+// again runs this program once more, in namespaces of its own.
 func again() (int, error) {
 	dir, err := os.MkdirTemp("", "ftfuse-netlab")
 	if err != nil {
@@ -69,12 +73,12 @@ func again() (int, error) {
 	c.Args[0] = os.Args[0]
 	c.Env = append(os.Environ(), isolated+"="+dir, "TMPDIR="+dir)
 	c.Stdin, c.Stdout, c.Stderr = os.Stdin, os.Stdout, os.Stderr
-	c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
+	c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGQUIT)
 	defer signal.Stop(signals)
 	if err := c.Start(); err != nil {
-		return 0, fmt.Errorf("start in a mount namespace: %w", err)
+		return 0, fmt.Errorf("start in namespaces of its own: %w", err)
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- c.Wait() }()
