@@ -65,8 +65,9 @@ func (e *end) Await(ctx context.Context, ends []record.Durable, alive func()) er
 
 // What others have to answer for is stored at once, batch after batch, and acknowledged in order when they have.
 func TestAnswersLater(t *testing.T) {
+	t.Parallel() // a third of the time-out goes by before the first word
 	out, e := newMemory(), newEnd()
-	_, address := serve(t, Options{Output: out, End: e, IdleTimeout: time.Second})
+	_, address := serve(t, Options{Output: out, End: e, IdleTimeout: 2 * brief})
 	p := connect(t, address, stream(1), 1)
 	for n := range uint64(5) {
 		p.batch(chunks(stream(1), n*10+1, n*10+10, 10))

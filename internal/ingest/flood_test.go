@@ -66,9 +66,10 @@ func (p *pipes) connect(t *testing.T, s record.Stream) *peer {
 
 // Who never reads its acknowledgements is given up when there is no more room for them.
 func TestDeaf(t *testing.T) {
+	t.Parallel() // it waits for a time-out that the good peer has too
 	ln := newPipes()
 	out := newMemory()
-	s, _ := serveOn(t, ln, Options{Output: out, WriteTimeout: 50 * time.Millisecond})
+	s, _ := serveOn(t, ln, Options{Output: out, WriteTimeout: brief})
 	undisturbed(t, ln.connect(t, stream(200)), out, func() {
 		p := ln.connect(t, stream(1))
 		for seq := uint64(1); ; seq++ { // until the receiver, whose answers nobody reads, closes
@@ -128,6 +129,7 @@ func TestFloodOfEmptyBatches(t *testing.T) {
 
 // One byte at a time, at every stage: what counts is when the whole is there.
 func TestTrickle(t *testing.T) {
+	t.Parallel()
 	for name, tc := range map[string]struct {
 		reason Reason
 		first  bool // it is the first frame
@@ -138,8 +140,9 @@ func TestTrickle(t *testing.T) {
 		"batch": {Slow, false, func(p *peer) []byte { return p.frame(chunks(stream(1), 1, 1, 1000), wire.None) }},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			out := newMemory()
-			s, address := serve(t, Options{Output: out, HandshakeTimeout: time.Second, FrameTimeout: time.Second})
+			s, address := serve(t, Options{Output: out, HandshakeTimeout: brief, FrameTimeout: brief})
 			attack(t, address, out, func() {
 				p := dial(t, address)
 				if !tc.first {
@@ -147,7 +150,7 @@ func TestTrickle(t *testing.T) {
 					p = connect(t, address, stream(1), 1)
 				}
 				b := tc.bytes(p)
-				every := time.NewTicker(100 * time.Millisecond) // all of it would take longer than is allowed
+				every := time.NewTicker(brief / 2) // all of it would take several times as long as is allowed
 				defer every.Stop()
 				for i := 0; s.Status().Refused[tc.reason.String()] == 0; i++ {
 					<-every.C
@@ -196,7 +199,13 @@ func TestDecompressionBombs(t *testing.T) {
 			p.raw(bomb(n + 1))
 			peers = append(peers, p)
 		}
-		until(t, "some wait for memory", func() bool { return !s.memory.TryAcquire(4 << 20) })
+		until(t, "some wait for memory", func() bool {
+			free := s.memory.TryAcquire(4 << 20)
+			if free {
+				s.memory.Release(4 << 20)
+			}
+			return !free
+		})
 		if got := s.Status().Bytes; got > 2*wire.MaxBody {
 			t.Errorf("got %d bytes decompressed at once, want at most %d", got, 2*wire.MaxBody)
 		}

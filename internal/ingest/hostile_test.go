@@ -39,6 +39,7 @@ func hostile(t *testing.T, reason Reason, o Options, attack func(t *testing.T, a
 }
 
 func TestStrangers(t *testing.T) {
+	t.Parallel()
 	for name, first := range map[string][]byte{
 		"http":      []byte("GET / HTTP/1.1\r\nHost: x\r\n\r\n"),
 		"tls":       {0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3},
@@ -75,7 +76,8 @@ func TestStrangers(t *testing.T) {
 		})
 	})
 	t.Run("no hello", func(t *testing.T) {
-		hostile(t, NoHello, Options{HandshakeTimeout: time.Second}, func(t *testing.T, address string) {
+		t.Parallel()
+		hostile(t, NoHello, Options{HandshakeTimeout: brief}, func(t *testing.T, address string) {
 			p := dial(t, address)
 			p.raw([]byte{0})
 			p.refused(wire.OverLimit)
@@ -162,8 +164,10 @@ func TestBeyondCredit(t *testing.T) {
 }
 
 func TestSlowPeers(t *testing.T) {
+	t.Parallel()
 	t.Run("half a frame", func(t *testing.T) {
-		hostile(t, Slow, Options{FrameTimeout: time.Second}, func(t *testing.T, address string) {
+		t.Parallel()
+		hostile(t, Slow, Options{FrameTimeout: brief}, func(t *testing.T, address string) {
 			p := connect(t, address, stream(1), 1)
 			b := p.frame(chunks(stream(1), 1, 1, 50_000), wire.None)
 			p.raw(b[:40_000])
@@ -171,7 +175,8 @@ func TestSlowPeers(t *testing.T) {
 		})
 	})
 	t.Run("half a length", func(t *testing.T) {
-		hostile(t, Slow, Options{FrameTimeout: time.Second}, func(t *testing.T, address string) {
+		t.Parallel()
+		hostile(t, Slow, Options{FrameTimeout: brief}, func(t *testing.T, address string) {
 			p := connect(t, address, stream(1), 1)
 			p.raw([]byte{0, 0})
 			p.refused(wire.OverLimit)
@@ -215,7 +220,7 @@ func TestFlood(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			out := newMemory()
-			tc.o.Output = out
+			tc.o.Output, tc.o.HandshakeTimeout = out, patience // those that are held say nothing
 			s, address := serve(t, tc.o)
 			good := connect(t, address, stream(1), 1)
 			var held []net.Conn

@@ -22,6 +22,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // patience bounds what must happen; reaching it is a failure.
 const patience = 60 * time.Second
 
+// brief is a time-out that some peer is to reach. Others have the same, on a machine that may be busy.
+const brief = 3 * time.Second
+
 // serve starts a server on loopback, with short time-outs unless o says otherwise, and stops it with the test.
 func serve(t testing.TB, o Options) (*Server, string) {
 	t.Helper()
@@ -215,6 +218,16 @@ func (m *memory) holds(t testing.TB, s record.Stream, first, last uint64, size i
 	if !slices.Equal(got, want) || !bytes.Equal(m.data[s], data) {
 		t.Errorf("got sequences %v and %d bytes, want %d to %d and %d bytes", got, len(m.data[s]), first, last, len(data))
 	}
+}
+
+// waitingOf is how many batches of a peer have been read, and wait to be stored.
+func (s *Server) waitingOf(peer record.Stream) int {
+	s.mu.Lock()
+	c := s.peers[peer]
+	s.mu.Unlock()
+	c.pending.mu.Lock()
+	defer c.pending.mu.Unlock()
+	return len(c.pending.items)
 }
 
 // until polls for what the server notices by itself.
