@@ -187,6 +187,9 @@ func pairs(t *testing.T, p share.Policy, seed uint64) {
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
+	for _, r := range servers { // what lay in their sockets may still be being stored
+		r.stop()
+	}
 	compare(t, servers, want, s.Status())
 	if b.renamed > 0 {
 		t.Errorf("got %d new epochs, want none: no receiver knows what was not sent to it", b.renamed)

@@ -186,6 +186,11 @@ var (
 
 // fill appends entries of per chunks of size bytes each, all in one spool, and returns the whole payload.
 func fill(b *backlog, s *spools, entries, per, size int) []byte {
+	return fillFrom(source, b, s, entries, per, size)
+}
+
+// fillFrom is fill for chunks of a source. Who delivers may take an entry at once.
+func fillFrom(src *record.Source, b *backlog, s *spools, entries, per, size int) []byte {
 	const spool = 3
 	first := uint64(1)
 	if n := len(b.entries); n > 0 {
@@ -200,7 +205,7 @@ func fill(b *backlog, s *spools, entries, per, size int) []byte {
 			off := int64(len(s.data[spool]))
 			s.data[spool] = append(s.data[spool], data...)
 			s.mu.Unlock()
-			entry = append(entry, record.Chunk{Seq: seq, Source: source, File: file, Writer: writer, Handle: 1, Offset: uint64(off), Records: 1,
+			entry = append(entry, record.Chunk{Seq: seq, Source: src, File: file, Writer: writer, Handle: 1, Offset: uint64(off), Records: 1,
 				CRC: record.CRC(data), Len: uint32(size), Extents: []record.Extent{{Spool: spool, Off: off, Len: uint32(size)}}})
 		}
 		b.add(entry)

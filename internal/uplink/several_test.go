@@ -15,8 +15,7 @@ func mixed(p *pair, entries int) (streams []record.Stream) {
 		sources, streams = append(sources, via), append(streams, via.Stream)
 	}
 	for n := range entries {
-		fill(p.backlog, p.spools, 1, 1, 100)
-		p.backlog.entries[len(p.backlog.entries)-1][0].Source = sources[n%3]
+		fillFrom(sources[n%3], p.backlog, p.spools, 1, 1, 100)
 	}
 	p.options.Several, p.options.Batch = true, 300
 	p.options.Streams = func() []record.Stream { return streams }

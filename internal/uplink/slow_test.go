@@ -35,7 +35,7 @@ func (c *slowLink) Write(b []byte) (n int, err error) {
 	end := c.end
 	c.mu.Unlock()
 	for n < len(b) {
-		piece := b[n:min(n+4096, len(b))]
+		piece := b[n:min(n+16<<10, len(b))]
 		takes := time.Duration(len(piece)) * time.Second / time.Duration(c.rate)
 		if !end.IsZero() && time.Until(end) < takes {
 			time.Sleep(time.Until(end))
@@ -54,7 +54,7 @@ func (c *slowLink) Write(b []byte) (n int, err error) {
 // A link on which a whole batch takes longer than writing may: batches become small enough for it, and all arrives.
 func TestSlowLink(t *testing.T) {
 	p := newPair(t)
-	p.options.WriteTimeout = 500 * time.Millisecond
+	p.options.WriteTimeout = 1100 * time.Millisecond // the smallest batches take a thirteenth of it
 	p.options.Dial = func(ctx context.Context) (net.Conn, error) {
 		nc, err := p.dial(ctx)
 		if err != nil {
