@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"ftfuse/internal/ingest"
 	"ftfuse/internal/probe"
 	"ftfuse/internal/record"
@@ -349,16 +351,27 @@ func TestGivenUp(t *testing.T) {
 	s.refuse = nil
 	s.mu.Unlock()
 	send(t, o, file, 4, 0)
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ln.Close()
-	o.To.Address = ln.Addr().String()
+	o.To.Address = closed(t)
 	var refused *Refused
 	if _, err := o.File(t.Context(), file, as); !errors.As(err, &refused) || !strings.Contains(refused.Step.Hint, "ftfuse-receiver.socket") {
 		t.Errorf("got %v", err)
 	}
+}
+
+// closed is an address where nobody listens, and nobody else can until the test ends.
+func closed(t *testing.T) string {
+	t.Helper()
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Close(fd) })
+	err = unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}})
+	at, err2 := unix.Getsockname(fd)
+	if err = errors.Join(err, err2); err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("127.0.0.1:%d", at.(*unix.SockaddrInet4).Port)
 }
 
 // Long lines, lines across chunks, no line end, bytes that are no lines: all arrive as they are, in chunks that end with lines.
@@ -430,10 +443,11 @@ func checkChunks(t *testing.T, s *store, unit record.Unit, text []byte, r Result
 
 // Lines that come slowly are sent as they come.
 func TestPipeLive(t *testing.T) {
+	t.Parallel() // it waits
 	s, to := receiver(t)
 	in, out := io.Pipe()
 	o := options(t, t.TempDir(), to)
-	o.Stall = 100 * time.Millisecond // waiting for input is none
+	o.Stall = 3 * time.Second // waiting for input is none
 	done := make(chan error, 1)
 	go func() { _, err := o.Pipe(context.Background(), in, as); done <- err }()
 	sent := ""
@@ -451,7 +465,7 @@ func TestPipeLive(t *testing.T) {
 		}
 		sent += "x"
 	}
-	time.Sleep(3 * o.Stall) // longer than it may stand still with something to send
+	time.Sleep(o.Stall + 200*time.Millisecond) // longer than it may stand still with something to send
 	out.Close()
 	if err := <-done; err != nil || s.all() != sent {
 		t.Errorf("got %q, %v", s.all(), err)
@@ -489,7 +503,7 @@ func TestMain(m *testing.M) {
 func TestKilled(t *testing.T) {
 	k := &killing{t: t, dir: t.TempDir(), file: filepath.Join(t.TempDir(), "a.log")}
 	k.s, k.to = receiver(t)
-	k.s.slow = 10 * time.Millisecond // so that a process can be killed midway
+	k.s.slow = 25 * time.Millisecond // so that a process can be killed midway
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	k.random = rand.New(rand.NewPCG(seed, 0))
