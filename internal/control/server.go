@@ -56,13 +56,14 @@ func muxOf(handlers Handlers) *http.ServeMux {
 
 // ServeHTTP has h answer on l with the same bounds, and ends as Serve does.
 func ServeHTTP(ctx context.Context, l net.Listener, h http.Handler, log *slog.Logger) error {
-	return serveWithin(ctx, l, h, log, serverTimeout)
+	return serveWithin(ctx, l, h, log, serverTimeout/6, serverTimeout)
 }
 
-func serveWithin(ctx context.Context, l net.Listener, h http.Handler, log *slog.Logger, limit time.Duration) error {
+// serveWithin gives a request head to come, and each question and answer limit.
+func serveWithin(ctx context.Context, l net.Listener, h http.Handler, log *slog.Logger, head, limit time.Duration) error {
 	s := &http.Server{
 		Handler:           h,
-		ReadHeaderTimeout: limit / 6,
+		ReadHeaderTimeout: head,
 		ReadTimeout:       limit,
 		WriteTimeout:      limit,
 		IdleTimeout:       limit,

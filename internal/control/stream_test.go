@@ -67,7 +67,7 @@ func TestStream(t *testing.T) {
 
 // A stream lives on beyond the bounds of other answers, with a reader that is slow too.
 func TestStreamOutlivesTheServersDeadlines(t *testing.T) {
-	const limit = 600 * time.Millisecond // a sixth of it is for the head of a request
+	const limit = 600 * time.Millisecond
 	path := filepath.Join(t.TempDir(), "x.sock")
 	l, err := Listen(Socket{Path: path, Mode: 0o600, GID: -1})
 	if err != nil {
@@ -88,7 +88,7 @@ func TestStreamOutlivesTheServersDeadlines(t *testing.T) {
 			return errors.Join(l.Send("last"), l.Flush())
 		}), nil
 	}}
-	go func() { served <- serveWithin(ctx, l, muxOf(handlers), quiet, limit) }()
+	go func() { served <- serveWithin(ctx, l, muxOf(handlers), quiet, time.Minute, limit) }()
 	last := ""
 	err = Follow(t.Context(), path, "/v1/tap", func(b []byte) error { last = string(b); return nil })
 	if !errors.Is(err, ErrEnded) || last != `"last"` {
@@ -102,7 +102,7 @@ func TestStreamOutlivesTheServersDeadlines(t *testing.T) {
 
 // What changes something is answered even if it took longer than the server gives those that look.
 func TestChangesTakeAsLongAsTheyTake(t *testing.T) {
-	const limit = 600 * time.Millisecond // a sixth of it is for the head of a request
+	const limit = 600 * time.Millisecond
 	path := filepath.Join(t.TempDir(), "x.sock")
 	l, err := Listen(Socket{Path: path, Mode: 0o600, GID: -1})
 	if err != nil {
@@ -118,7 +118,7 @@ func TestChangesTakeAsLongAsTheyTake(t *testing.T) {
 			return nil, ctx.Err()
 		}
 	}}
-	go func() { served <- serveWithin(ctx, l, muxOf(handlers), quiet, limit) }()
+	go func() { served <- serveWithin(ctx, l, muxOf(handlers), quiet, time.Minute, limit) }()
 	var got Reload
 	if err := Call(t.Context(), path, "POST", PathReload, nil, &got); err != nil || len(got.Changed) != 1 {
 		t.Errorf("got %+v, %v", got, err)
