@@ -88,7 +88,7 @@ func TestFlagsAndEnd(t *testing.T) {
 	}
 	a, err := Found(at)
 	must(t, err)
-	if clean, err := a.Detach(time.Second); !clean || err != nil {
+	if clean, err := a.Detach(time.Minute); !clean || err != nil {
 		t.Errorf("detach: got %v, %v", clean, err)
 	}
 	if err := Remount(at, Flags{}); !errors.Is(err, unix.EINVAL) {
