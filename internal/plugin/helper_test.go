@@ -40,7 +40,7 @@ func until(t testing.TB, what string, done func() bool) {
 	t.Helper()
 	for end := time.Now().Add(60 * time.Second); !done(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("waited 30 s for: %s", what)
+			t.Fatalf("waited 60 s for: %s", what)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -95,7 +96,7 @@ func once(t *testing.T, got map[int]int, lines int) {
 func TestNeverReads(t *testing.T) {
 	r := newRig(t)
 	r.Backlog, r.StopTimeout = r.cursor("stuck"), 100*time.Millisecond
-	r.sh("echo up >up; trap '' TERM; while :; do sleep 1; done")
+	r.sh("trap '' TERM; echo up >up; while :; do sleep 1; done")
 	stuck := r.start()
 	r.Name, r.Backlog, r.StopTimeout = "quick", r.cursor("quick"), 20*time.Second
 	r.sh("cat >got")
@@ -207,15 +208,30 @@ func TestClosesInput(t *testing.T) {
 func TestGroup(t *testing.T) {
 	r := newRig(t)
 	r.StopTimeout = 100 * time.Millisecond
-	r.sh(`sleep 1000 & echo $! >pid; setsid sleep 1000 & echo $! >apart; test -e second && exec cat; touch second; exit 1`)
+	r.sh(`sleep 1000 & echo $! >>pids; setsid sleep 1000 & echo $! >>apart; test -e second && { echo up >up; exec cat; }; touch second; exit 1`)
 	p := r.start()
-	until(t, "it runs again", func() bool { return p.Stats().Starts == 2 && r.read("second") == "" && p.Stats().State == Running })
+	until(t, "it runs again", func() bool { return r.read("up") != "" })
 	p.end()
-	var pid, apart int
-	fmt.Sscan(r.read("pid"), &pid)
-	fmt.Sscan(r.read("apart"), &apart)
-	defer syscall.Kill(apart, syscall.SIGKILL)
-	until(t, "the rest of the group is gone", func() bool { return dead(pid) })
+	for _, pid := range pids(t, r.read("apart")) {
+		defer syscall.Kill(pid, syscall.SIGKILL)
+	}
+	for _, pid := range pids(t, r.read("pids")) {
+		until(t, "the rest of the group is gone", func() bool { return dead(pid) })
+	}
+}
+
+// pids are the process ids of the two lives, one a line.
+func pids(t *testing.T, text string) (list []int) {
+	t.Helper()
+	for line := range strings.Lines(text) {
+		pid, err := strconv.Atoi(strings.TrimSpace(line))
+		must(t, err)
+		list = append(list, pid)
+	}
+	if len(list) != 2 || list[0] <= 1 || list[1] <= 1 {
+		t.Fatalf("got %q, want two process ids", text)
+	}
+	return list
 }
 
 // dead says whether a process has ended, though perhaps nobody has waited for it.
