@@ -53,6 +53,11 @@ func TestPickUpKeepsLinesWhole(t *testing.T) {
 	sink.waitFor(t, "the other half", func() bool { return string(sink.all()) == "one\nhalf\n" })
 	w.Close()
 	sink.waitFor(t, "the end", func() bool { return string(sink.all()) == "one\nhalf\nend" })
+	sink.waitFor(t, "that it is not followed on, as nobody can write to it", func() bool {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		return f.hold == nil && f.picker == nil
+	})
 	sink.mu.Lock()
 	defer sink.mu.Unlock()
 	records := uint32(0)
@@ -64,11 +69,6 @@ func TestPickUpKeepsLinesWhole(t *testing.T) {
 	}
 	if records != 3 {
 		t.Errorf("%d records, want 3", records)
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.hold != nil || f.picker != nil {
-		t.Error("followed on though nobody can write to it")
 	}
 }
 

@@ -169,7 +169,12 @@ func TestRefusedChunkBecomesGap(t *testing.T) {
 		mustLog(t, l, name+"\n")
 		l.Release()
 	}
-	sink.waitFor(t, "the good ones and a gap", func() bool { return len(sink.all()) == 12 && len(sink.gaps) == 1 })
+	sink.waitFor(t, "the good ones and a gap", func() bool {
+		good := len(sink.all())
+		sink.mu.Lock()
+		defer sink.mu.Unlock()
+		return good == 12 && len(sink.gaps) == 1
+	})
 	if g := sink.gaps[0]; g.Reason != record.Refused || g.Bytes != 4 || g.Records != 1 {
 		t.Fatalf("gap is %+v", g)
 	}

@@ -103,7 +103,7 @@ type rig struct {
 
 func start(t *testing.T, dir string, sink *chain, from Recovery, change func(*Options)) *rig {
 	t.Helper()
-	o := Options{Dir: dir, Source: &record.Source{Host: "h", BootID: "b"}, Sink: sink, SegmentSize: 1 << 20, Stop: time.Second,
+	o := Options{Dir: dir, Source: &record.Source{Host: "h", BootID: "b"}, Sink: sink, SegmentSize: 1 << 20, Stop: time.Minute,
 		Logger: slog.New(slog.NewTextHandler(io.Discard, nil))}
 	if change != nil {
 		change(&o)
@@ -311,7 +311,7 @@ var lastWriter *record.Writer
 func TestNextProcessGoesOn(t *testing.T) {
 	dir := t.TempDir()
 	sink := newChain()
-	r := start(t, dir, sink, Recovery{}, nil)
+	r := start(t, dir, sink, Recovery{}, func(o *Options) { o.Stop = 100 * time.Millisecond })
 	f := r.file(t, "a.log")
 	sp, err := f.OpenSpool(decision, "m", "a.log", &record.Writer{PID: 1})
 	if err != nil {
@@ -425,8 +425,7 @@ func TestWhenFull(t *testing.T) {
 	}{{record.Refuse, false}, {record.Block, false}, {record.DropNewest, true}, {record.Local, true}} {
 		t.Run(c.policy.String(), func(t *testing.T) {
 			sink := newChain()
-			r := start(t, t.TempDir(), sink, Recovery{}, func(o *Options) { o.MaxSize = 1 })
-			r.use.unseen.Store(2)
+			r := start(t, t.TempDir(), sink, Recovery{}, func(o *Options) { o.MaxSize, o.Held = 1, func() int64 { return 2 } })
 			f := r.file(t, "a.log")
 			d := decision
 			d.WhenFull, d.Block = c.policy, 30*time.Millisecond
