@@ -164,6 +164,7 @@ func TestWaitingWrites(t *testing.T) {
 		_, err := unix.Write(waits, append([]byte("WAIT"), make([]byte, 1000)...))
 		done <- err
 	}()
+	<-r.cap.waits
 	for range 20 {
 		r.sh(`echo x >> block-b; echo y >> write; cat write > /dev/null; mkdir d; rmdir d`)
 	}

@@ -30,11 +30,12 @@ type testCapture struct {
 	spools  atomic.Int64
 	open    atomic.Int64 // handles not released
 	blocked chan struct{}
+	waits   chan struct{} // holds a token when a write waits for blocked
 }
 
 func newTestCapture(dir string) *testCapture {
 	return &testCapture{dir: dir, files: map[record.FileKey]*testFile{}, kept: map[record.FileKey]*testFile{},
-		lines: map[string][]byte{}, writers: map[string]*record.Writer{}}
+		lines: map[string][]byte{}, writers: map[string]*record.Writer{}, waits: make(chan struct{}, 1)}
 }
 
 func (c *testCapture) File(key record.FileKey, path string, below func(int) (*os.File, error)) (File, error) {
@@ -289,6 +290,7 @@ func (l *testLog) Write(p []byte, off int64, app, sync bool, w *record.Writer, _
 	case bytes.Contains(p, []byte("FULL")):
 		return 0, fmt.Errorf("write: %w", record.ErrFull)
 	case bytes.Contains(p, []byte("WAIT")):
+		l.f.c.waits <- struct{}{}
 		<-l.f.c.blocked
 	}
 	if sync {

@@ -45,7 +45,7 @@ for l in open('../big'): f.write(l)"`,
 func TestTailFollows(t *testing.T) {
 	r := newRig(t)
 	r.sh(`echo 0 >> log
-		timeout 20 tail -s 0.05 -n +1 -F log > ../seen 2>/dev/null & tail=$!
+		timeout 300 tail -s 0.05 -n +1 -F log > ../seen 2>/dev/null & tail=$!
 		for i in $(seq 1 200); do echo $i >> log; [ $i != 100 ] || { until grep -qx 100 ../seen; do sleep 0.01; done; mv log log.1; }; done
 		until grep -qx 200 ../seen; do sleep 0.01; done
 		kill $tail
@@ -174,9 +174,7 @@ func TestOpenStorm(t *testing.T) {
 		if r.m.Passthrough() == nil {
 			r.want("open captures", r.opens("open", whyAppend), openers*each)
 		}
-		if n := r.m.Stats().Nodes; n > 1000 {
-			t.Errorf("the kernel has forgotten too little: %d inodes", n)
-		}
+		r.becomes("more inodes than 1000", func() string { return fmt.Sprint(r.m.Stats().Nodes > 1000) }, "false")
 		r.end()
 	}
 }
