@@ -32,8 +32,8 @@ func (s *sender) handlers() control.Handlers {
 func (s *sender) status() control.Status {
 	now := time.Now()
 	st := control.Status{Role: "sender", Version: s.process.Version, PID: os.Getpid(), Host: s.source.Host, Since: s.since, Now: now}
+	use := s.capture.Usage() // before the queue is asked: what goes there meanwhile must not be in neither
 	q := s.queue.Stats()
-	use := s.capture.Usage()
 	st.Sender = &control.SenderStatus{ID: s.source.Sender.String(), Mounts: s.mountStatus(), Spools: int(use.Spools), Disk: uint64(max(use.Disk, 0)),
 		Unseen: uint64(max(use.Unseen, 0)), Flows: flows(q), Queue: s.queueStatus(q)}
 	cfg := s.ruling.Load().cfg
