@@ -186,7 +186,7 @@ func TestNoAnswerInTime(t *testing.T) {
 		<-ctx.Done()
 		return ctx.Err()
 	})
-	s.helper("app", app, "-o", "timeout=50ms,socket="+s.socket).want(exitFailed, "no answer in time", "hint: `systemctl status ftfuse-sender`")
+	s.helper("app", app, "-o", "timeout=1s,socket="+s.socket).want(exitFailed, "no answer in time", "hint: `systemctl status ftfuse-sender`")
 }
 
 // Of helpers that come at once one mounts, and the others see it.
