@@ -160,6 +160,7 @@ func TestQueueRolledBack(t *testing.T) {
 	s.startBoth()
 	s.sh("echo one >> a.log")
 	s.expect("a.log", "one\n")
+	s.drained() // what the receiver has and has not acknowledged would come again
 	s.sender.stop(t)
 	run := func(args ...string) {
 		t.Helper()

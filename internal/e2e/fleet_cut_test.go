@@ -98,7 +98,7 @@ func TestNetworkSlow(t *testing.T) {
 			f := newFleet(t)
 			r := f.receiver("r1")
 			s := f.sender("s1", to(r))
-			s.calm = true
+			s.calm, r.calm = true, true
 			f.start()
 			f.must(s.host.Slow(netlab.Pace{Rate: 64 << 10, Queue: queue}))
 			s.write(time.Millisecond)

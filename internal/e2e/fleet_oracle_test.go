@@ -100,15 +100,26 @@ func (s *station) drain() {
 	})
 }
 
-// waiting reports whether something of a sender's has not been delivered, and its counters.
+// waiting reports whether something of a sender's has not been delivered, and its counters. Of writers that have ended it knows
+// how much must have been captured: what is unseen may have been measured before they did.
 func (s *station) waiting() (waits bool, flows string) {
 	st := s.status().Sender
 	if st == nil {
 		return true, ""
 	}
 	waits = st.Unseen > 0
+	captured, least := map[string]int{}, s.copied
 	for _, flow := range st.Flows {
 		waits = waits || flow.Queued != control.Count{}
+		captured[flow.Target] += int(flow.Captured.Records)
+	}
+	for _, l := range s.loads {
+		if l.cmd.ProcessState != nil {
+			least += len(l.ok)
+		}
+	}
+	for _, n := range captured {
+		waits = waits || n < least
 	}
 	return waits, fmt.Sprint(st.Flows)
 }

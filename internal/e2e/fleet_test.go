@@ -317,7 +317,7 @@ func (s *station) status() control.Status { return statusOf(s.f.t, s.sock()) }
 func (f *fleet) until(what string, limit time.Duration, ok func() bool) {
 	f.t.Helper()
 	began := time.Now()
-	if happens(3*limit, ok) {
+	if limit *= patience; happens(limit, ok) {
 		f.t.Logf("%s: after %v", what, time.Since(began).Round(time.Millisecond))
 		return
 	}
@@ -325,7 +325,7 @@ func (f *fleet) until(what string, limit time.Duration, ok func() bool) {
 	for _, s := range f.stations {
 		fmt.Fprintf(&logs, "\n%s: %s", s.name, s.proc.log())
 	}
-	f.t.Fatalf("%s: not within %v%s", what, 3*limit, &logs)
+	f.t.Fatalf("%s: not within %v%s", what, limit, &logs)
 }
 
 // of returns the stations of a role.

@@ -95,12 +95,13 @@ func TestJoinedRecords(t *testing.T) {
 		if err := f.Close(); err != nil {
 			t.Fatal(err)
 		}
+		rule := map[string]string{"trace.log": "cut", "trace.wc": "cutwrites"}[name]
+		s.until("all of "+name+" is captured", 20*time.Second, func() bool { return s.flowing(rule, "main").Captured == all })
 		s.drained()
 		got, missing := s.recordsOf(name)
 		if strings.Join(got, "\x00") != strings.Join(want, "\x00") || len(missing) > 0 {
 			t.Errorf("%s: got %d records, want %d; missing %v; first difference: %s", name, len(got), len(want), missing, difference(got, want))
 		}
-		rule := map[string]string{"trace.log": "cut", "trace.wc": "cutwrites"}[name]
 		if f := s.flow(rule, "main"); !f.Balanced() || f.Captured != all || f.Filtered != denied {
 			t.Errorf("%s: got %+v, want %+v captured and %+v filtered", name, f, all, denied)
 		}
@@ -226,5 +227,5 @@ func TestBatch(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.expect("batch.log", want+"alone\n")
-	s.until("all is counted", 20*time.Second, func() bool { return s.flow("batch", "main").Delivered.Records == 151 })
+	s.until("all is counted", 20*time.Second, func() bool { return s.flowing("batch", "main").Delivered.Records == 151 })
 }

@@ -114,6 +114,7 @@ func TestReceiverAway(t *testing.T) {
 	for _, w := range l {
 		w.end(t)
 	}
+	s.captured(l)
 	backlog := s.status("sender").Sender.Queue.Bytes
 	if backlog == 0 {
 		t.Fatal("nothing is queued while the receiver is away")

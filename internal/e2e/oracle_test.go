@@ -43,6 +43,7 @@ func (s *site) settle(l []*load) {
 // settled is settle for loads that have ended.
 func (s *site) settled(l []*load) {
 	s.t.Helper()
+	s.captured(l)
 	s.drained()
 	for _, w := range l {
 		w.check(s.t, s.received(w.file))
@@ -107,6 +108,28 @@ func (s *site) orderWithinHandles() {
 	}
 }
 
+// captured waits until the sender has counted as many lines as these loads, all that there were, have written: how much is
+// unseen is measured now and then, and may be from before they ended.
+func (s *site) captured(l []*load) {
+	s.t.Helper()
+	wrote := uint64(0)
+	for _, w := range l {
+		wrote += uint64(len(w.ok))
+	}
+	s.until("all lines are captured", 60*time.Second, func() bool {
+		st, most := s.status("sender").Sender, uint64(0)
+		if st == nil {
+			return false
+		}
+		sum := map[string]uint64{} // a target that is new has not counted what was before
+		for _, f := range st.Flows {
+			sum[f.Target] += f.Captured.Records
+			most = max(most, sum[f.Target])
+		}
+		return most >= wrote
+	})
+}
+
 // drained waits until nothing is queued or unseen.
 func (s *site) drained() {
 	s.t.Helper()
@@ -138,7 +161,7 @@ func (s *site) status(role string) control.Status {
 func statusOf(t *testing.T, sock string) control.Status {
 	t.Helper()
 	var st control.Status
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := control.Call(ctx, sock, "GET", control.PathStatus, nil, &st); err != nil {
 		t.Logf("status of %s: %v", filepath.Base(sock), err)

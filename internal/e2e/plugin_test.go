@@ -161,7 +161,11 @@ func TestPluginsReplaced(t *testing.T) {
 	outputs(0)
 	s.startBoth()
 	l := s.loads(400*time.Microsecond, false)
+	all := []string{"feed", "mute", "taken"}
 	for i := range soak(6) {
+		for _, name := range all { // one that is ended before it has begun is no life
+			s.until("plug-in "+name+" has begun", 20*time.Second, func() bool { return len(s.lives(name)) > i })
+		}
 		time.Sleep(time.Duration(rnd.Intn(100)) * time.Millisecond)
 		outputs(i % 3)
 		if i%2 == 0 {
@@ -174,7 +178,7 @@ func TestPluginsReplaced(t *testing.T) {
 	}
 	s.ended(l)
 	s.settled(l)
-	for _, name := range []string{"feed", "mute", "taken"} {
+	for _, name := range all {
 		s.until("all is in plug-in "+name, 30*time.Second, func() bool {
 			all := strings.Join(s.lives(name), "")
 			return !slices.ContainsFunc(l, func(w *load) bool { return !strings.Contains(all, lastLine(w)) })
@@ -209,11 +213,15 @@ func TestPluginThatNeverReads(t *testing.T) {
 	for _, w := range l {
 		s.until("writer "+w.id+" has written more than what may wait", 60*time.Second, func() bool { return s.size(w.file) > 3*bound })
 	}
+	for _, rule := range []string{"cut", "cutwrites"} {
+		s.until("something of rule "+rule+" is dropped", 60*time.Second, func() bool { return s.flowing(rule, "stuck").Dropped.Total().Records > 0 })
+	}
 	for _, w := range l {
 		if w.end(t); len(w.failed)+len(w.other) > 0 {
 			t.Errorf("writer %s saw errors: %v %v", w.id, w.failed, w.other)
 		}
 	}
+	s.captured(l)
 	s.until("the others have it all, and what waits for the stuck one is within its bound", 60*time.Second, func() bool {
 		return s.onlyStuckWaits(bound)
 	})
@@ -277,7 +285,7 @@ func TestPluginMakesRecords(t *testing.T) {
 	for _, w := range l {
 		s.until("what the plug-in said has arrived", 20*time.Second, func() bool {
 			n := count([]*load{w}, func(*load) bool { return true }, seen).some.Records
-			return strings.Count(alarm.received("feed"), w.id+" ") >= int(n)
+			return strings.Count(alarm.received("feed"), w.id+" ") >= int(n) && strings.Count(inOrder(t, s.dir+"/copy", "feed"), w.id+" ") >= int(n)
 		})
 		w.checkAs(t, alarm.received("feed"), seen)
 		w.checkAs(t, inOrder(t, s.dir+"/copy", "feed"), seen)

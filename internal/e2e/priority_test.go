@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -30,8 +31,6 @@ func TestPriority(t *testing.T) {
 	s.expect("app.err", "first\nsecond\n")
 	s.expect("app.dbg", debug)
 	for _, m := range []string{":high", ":low", ""} {
-		if p := s.member(m); p.State != "connected" {
-			t.Errorf("connection %q: got %+v", m, p)
-		}
+		s.until(fmt.Sprintf("connection %q is made", m), 20*time.Second, func() bool { return s.member(m).State == "connected" })
 	}
 }

@@ -49,10 +49,13 @@ func (s *site) reloaded(role string) string {
 
 func (s *site) reloadedText(role, config string) string {
 	s.t.Helper()
+	d := map[string]*daemon{"sender": s.sender, "receiver": s.receiver}[role]
+	before := d.reloads()
 	code, said := s.reloadText(role, config)
 	if code != 0 {
 		s.t.Fatalf("reload of the %s: exit code %d, %s", role, code, said)
 	}
+	s.until("the "+role+" says that it has reloaded", 20*time.Second, func() bool { return d.reloads() > before || d.ended() }) // hup counts
 	return said
 }
 

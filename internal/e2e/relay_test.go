@@ -88,7 +88,7 @@ func (r *relay) start() {
 
 // status asks the relay; nil while it does not answer.
 func (r *relay) status() *control.ReceiverStatus {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	var st control.Status
 	if err := control.Call(ctx, r.dir+"/sock", "GET", control.PathStatus, nil, &st); err != nil {
@@ -178,6 +178,7 @@ func TestRelaysKilled(t *testing.T) {
 	for _, w := range l {
 		w.end(t)
 	}
+	s.captured(l)
 	s.drainedRelays(a, b)
 	s.settled(l)
 }
@@ -216,6 +217,7 @@ func TestRelayLosesItsDisk(t *testing.T) {
 	for _, w := range l {
 		w.end(t)
 	}
+	s.captured(l)
 	s.drainedRelays(a)
 	// What was under way with a relay that forgot its name came by two, and may be there twice. Nothing is missing.
 	for _, w := range l {
@@ -263,6 +265,7 @@ func TestRelaysFailover(t *testing.T) {
 	for _, w := range l {
 		w.end(t)
 	}
+	s.captured(l)
 	s.drainedRelays(a, b)
 	var uncertain control.Count
 	for _, g := range s.status("sender").Sender.Targets {

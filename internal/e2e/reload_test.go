@@ -20,11 +20,13 @@ func (s *site) hup(role string) {
 		d, config = s.receiver, s.receiverConfig
 	}
 	s.write(role+".yaml", config())
-	done := func() int { return strings.Count(d.all(), "msg=reloaded ") }
-	before := done()
+	before := d.reloads()
 	d.cmd.Process.Signal(syscall.SIGHUP)
-	s.until("the "+role+" has reloaded", 20*time.Second, func() bool { return done() > before || d.ended() })
+	s.until("the "+role+" has reloaded", 20*time.Second, func() bool { return d.reloads() > before || d.ended() })
 }
+
+// reloads is how many reloads a process has said that it has done.
+func (d *daemon) reloads() int { return strings.Count(d.all(), "msg=reloaded ") }
 
 // harmless are rules that all let the same pass: everything, to main.
 var harmless = []string{

@@ -105,13 +105,24 @@ func count(l []*load, of func(*load) bool, as form) (n tally) {
 
 func (s *site) flow(rule, target string) control.Flow {
 	s.t.Helper()
-	for _, f := range s.status("sender").Sender.Flows {
-		if f.Rule == rule && f.Target == target {
-			return f
+	f := s.flowing(rule, target)
+	if f.Rule == "" {
+		s.t.Fatalf("no flow of rule %s to %s", rule, target)
+	}
+	return f
+}
+
+// flowing is flow for one that may not have begun: it has counted nothing then.
+func (s *site) flowing(rule, target string) (f control.Flow) {
+	s.t.Helper()
+	if st := s.status("sender").Sender; st != nil {
+		for _, f := range st.Flows {
+			if f.Rule == rule && f.Target == target {
+				return f
+			}
 		}
 	}
-	s.t.Fatalf("no flow of rule %s to %s", rule, target)
-	return control.Flow{}
+	return f
 }
 
 // counted holds the counters of a flow against what has been written and what is to come: nothing else was dropped.
@@ -135,6 +146,7 @@ func (s *site) ended(l []*load) {
 			s.t.Errorf("writer %s has written nothing", w.id)
 		}
 	}
+	s.captured(l)
 	s.drained()
 }
 
@@ -251,6 +263,7 @@ func TestSampleUnderKills(t *testing.T) {
 		s.sender.kill()
 		m.start()
 	}
+	s.writeMore(l, 60) // of few lines it may be more than about a third
 	s.ended(l)
 	arrived := map[string]control.Count{}
 	for _, w := range l {

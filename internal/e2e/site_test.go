@@ -174,12 +174,15 @@ func (s *site) startBoth() {
 	s.startSender()
 }
 
+// patience is how many times the time that is usual a loaded machine and the race detector get: it only ends a test that hangs.
+const patience = 6
+
 // until polls: what it waits for happens in other processes and in files, which need the processor more than looking at
-// them does. The limit only ends a test that hangs, so a loaded machine and the race detector get three times as much.
+// them does.
 func (s *site) until(what string, limit time.Duration, ok func() bool) {
 	s.t.Helper()
-	if !happens(limit*3, ok) {
-		s.t.Fatalf("%s: not within %v\nsender: %s\nreceiver: %s", what, limit*3, s.sender.log(), s.receiver.log())
+	if limit *= patience; !happens(limit, ok) {
+		s.t.Fatalf("%s: not within %v\nsender: %s\nreceiver: %s", what, limit, s.sender.log(), s.receiver.log())
 	}
 }
 

@@ -108,6 +108,10 @@ func TestTakeOverUnderPrograms(t *testing.T) {
 		s.tool("sh", "sh", "-c", shellTool, stop), s.tool("py", "/usr/bin/python3", "-c", pythonTool, stop),
 		s.tool("c", m.path("stdio"), stop), s.tool("nginx", "sh", "-c", get, stop, addr),
 	}
+	files := map[string]string{"sh.log": "%d\n", "py.log": "%d\n", "c.log": "%d\n", "access.log": "/%d 200\n"}
+	for file := range files { // a program that has not begun when it is over has shown nothing
+		s.until(file+" is written", 20*time.Second, func() bool { return s.size(file) > 0 })
+	}
 	for range soak(60) {
 		time.Sleep(time.Duration(rnd.Intn(80)) * time.Millisecond)
 		switch k := rnd.Intn(10); {
@@ -132,10 +136,13 @@ func TestTakeOverUnderPrograms(t *testing.T) {
 		}
 	}
 	endNginx()
-	s.drained()
-	for file, line := range map[string]string{"sh.log": "%d\n", "py.log": "%d\n", "c.log": "%d\n", "access.log": "/%d 200\n"} {
+	for file, line := range files {
+		all := strings.SplitAfter(readFile(t, s.mnt+"/"+file), "\n")
+		last := all[max(len(all)-2, 0)]
+		s.until("the last line of "+file+" arrives", 20*time.Second, func() bool { return strings.Contains("\n"+s.received(file), "\n"+last) })
 		s.everyNumber(file, line)
 	}
+	s.drained()
 }
 
 // everyNumber expects the numbers from 1 on in a file of the receiver's, each once.
@@ -186,10 +193,10 @@ func TestTakeOverOldKernel(t *testing.T) {
 		time.Sleep(time.Duration(rnd.Intn(100)) * time.Millisecond)
 		s.sender.kill()
 		m.start()
-		if strings.Contains(s.sender.log(), "cannot be taken over") {
+		s.until("the descriptors are given up", 10*time.Second, func() bool { _, n := m.count(); return n == 0 })
+		if strings.Contains(s.sender.all(), "cannot be taken over") {
 			said++ // not of one whose connection had ended before
 		}
-		s.until("the descriptors are given up", 10*time.Second, func() bool { _, n := m.count(); return n == 0 })
 		m.mount()
 	}
 	if said == 0 {

@@ -122,11 +122,10 @@ func TestFailover(t *testing.T) {
 	for _, w := range l {
 		w.end(t)
 	}
+	s.captured(l)
 	s.drained()
 	s.between(l, list...)
-	if p := s.member("b"); p.Role != "standby" || p.Receiver == "" {
-		t.Errorf("the second is %+v, want standby", p)
-	}
+	s.until("the second stands by", 20*time.Second, func() bool { p := s.member("b"); return p.Role == "standby" && p.Receiver != "" })
 }
 
 // Three receivers have shares; one is killed, and the others have its share from then on.
@@ -151,6 +150,7 @@ func TestBalance(t *testing.T) {
 	for _, w := range l {
 		w.end(t)
 	}
+	s.captured(l)
 	s.drained()
 	s.between(l, list...)
 	if a, c := s.member("a").Acked.Records, s.member("c").Acked.Records; a <= c {
@@ -175,6 +175,7 @@ func TestHash(t *testing.T) {
 		for i := range files {
 			s.sh(fmt.Sprintf("echo round %d >> %s/f%d.log", round, s.mnt, i))
 		}
+		s.until("all is captured", 20*time.Second, func() bool { return s.flowing("rest", "main").Captured.Records == uint64(round*files) })
 		s.drained()
 	}
 	write(1)
@@ -220,13 +221,12 @@ func TestBroadcast(t *testing.T) {
 	list[0].startReceiver()
 	s.startSender()
 	l := s.fewLoads(2)
-	s.until("more was dropped for the dead one than its bound", 60*time.Second, func() bool {
-		for _, f := range s.status("sender").Sender.Flows {
-			if f.Target == "main/b" && f.Dropped.Total().Bytes > 64<<10 {
-				return true
-			}
-		}
-		return false
+	for _, w := range l {
+		s.until("the first line of "+w.id+" has arrived", 20*time.Second, func() bool { return strings.Contains(list[0].received(w.file), w.id+" 1 ") })
+	}
+	oldest := s.flow("rest", "main/b").Captured.Bytes // both first lines are among it
+	s.until("more was dropped for the dead one than its bound, and all that was written at first", 60*time.Second, func() bool {
+		return s.flowing("rest", "main/b").Dropped.Total().Bytes > max(64<<10, oldest)
 	})
 	for _, w := range l {
 		w.end(t)

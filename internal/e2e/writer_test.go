@@ -36,6 +36,7 @@ type load struct {
 	failed  map[int]string // lines that failed
 	other   []string       // errors of open and close
 	longest time.Duration  // that one line took
+	begun   chan struct{}  // closed when it has said something: it says at once what became of its first line
 	done    chan struct{}
 	text    []string // its lines, for the oracle of a fleet
 }
@@ -51,7 +52,7 @@ func (s *site) load(id, file string, args ...string) *load {
 // startLoad starts a writer of a file below a mount.
 func startLoad(t *testing.T, mnt, id, file string, args ...string) *load {
 	t.Helper()
-	l := &load{id: id, file: file, pad: 100, failed: map[int]string{}, done: make(chan struct{})}
+	l := &load{id: id, file: file, pad: 100, failed: map[int]string{}, begun: make(chan struct{}), done: make(chan struct{})}
 	if i := slices.Index(args, "-pad"); i >= 0 {
 		l.pad, _ = strconv.Atoi(args[i+1])
 	}
@@ -77,6 +78,7 @@ func startLoad(t *testing.T, mnt, id, file string, args ...string) *load {
 
 func (l *load) listen(sc *bufio.Scanner) {
 	defer close(l.done)
+	begin := sync.OnceFunc(func() { close(l.begun) })
 	for sc.Scan() {
 		word := strings.SplitN(sc.Text(), " ", 3)
 		n, _ := strconv.Atoi(word[1])
@@ -92,12 +94,18 @@ func (l *load) listen(sc *bufio.Scanner) {
 			l.other = append(l.other, sc.Text())
 		}
 		l.mu.Unlock()
+		begin()
 	}
 }
 
-// end stops the writer and returns how many lines it wrote.
+// end stops the writer, when it has begun, and returns how many lines it wrote.
 func (l *load) end(t *testing.T) int {
 	t.Helper()
+	select {
+	case <-l.begun:
+	case <-l.done:
+	case <-time.After(time.Minute): // it finds no mount
+	}
 	l.in.Close()
 	<-l.done
 	if err := l.cmd.Wait(); err != nil && !errors.Is(err, os.ErrClosed) {
