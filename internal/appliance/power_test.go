@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -11,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// stopping is the longest that a machine may take to stop; systemd gives each unit 90 s.
-const stopping = 80 * time.Second
+// stopping ends a test whose machine does not stop; it is no expectation.
+const stopping = 4 * time.Minute
 
 // off reports whether the machine is switched off.
 func (m *machine) off() bool {
@@ -57,6 +58,25 @@ func (m *machine) ends(status int) {
 	}
 	if got := m.nspawn.ProcessState.ExitCode(); got != status {
 		m.t.Fatalf("%s: systemd-nspawn ended with %d, want %d\n%s", m.name, got, status, m.console.text())
+	}
+	m.inOrder()
+}
+
+// gaveUp is what systemd says of a unit that has not stopped, or started, in the time that it has for it.
+var gaveUp = regexp.MustCompile(`(?:ftfuse-[\w-]+|var-log-\w+|app|write-\w+)\.(?:service|socket|mount): [ -~]{0,80}timed out`)
+
+// inOrder wants systemd not to have lost its patience with us, nor with those who write to us. The journal is of a release of its
+// own: the text is looked for in its files.
+func (m *machine) inOrder() {
+	m.t.Helper()
+	files, err := filepath.Glob(m.path("/var/log/journal") + "/*/*.journal*")
+	if err != nil || len(files) == 0 {
+		m.t.Fatalf("%s: got no journal: %v", m.name, err)
+	}
+	for _, file := range files {
+		if said := gaveUp.FindString(readFile(m.t, file)); said != "" {
+			m.t.Errorf("%s: systemd says %s", m.name, said)
+		}
 	}
 }
 
