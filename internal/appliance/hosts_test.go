@@ -44,9 +44,12 @@ func (s *site) flowing(list []writer) {
 	}
 }
 
+// synced has journald take what it was sent before somebody looks. It may be one that was just killed.
+const synced = "journalctl --sync 2>/dev/null; "
+
 // said returns the end of a unit's journal.
 func (m *machine) said(unit string) string {
-	out, _ := m.try("journalctl --no-hostname -n 20 -o cat -u " + unit)
+	out, _ := m.try(synced + "journalctl --no-hostname -n 20 -o cat -u " + unit)
 	return out
 }
 
@@ -89,11 +92,11 @@ func (s *site) explained() {
 // entry is one entry of the journal.
 type entry map[string]any
 
-// journal returns the entries that match.
+// journal returns the entries that match, with all that was handed to journald before.
 func (m *machine) journal(match string) []entry {
 	m.t.Helper()
 	var all []entry
-	for text := range strings.Lines(m.run("journalctl -o json --all " + match)) {
+	for text := range strings.Lines(m.run(synced + "journalctl -o json --all " + match)) {
 		var e entry
 		if err := json.Unmarshal([]byte(text), &e); err != nil {
 			m.t.Fatalf("journal: %v: %s", err, text)
@@ -106,7 +109,7 @@ func (m *machine) journal(match string) []entry {
 // quiet wants no error of ours in the journal.
 func (m *machine) quiet() {
 	m.t.Helper()
-	if out, _ := m.try("journalctl -q --no-hostname -o short -p err -u 'ftfuse-*'"); out != "" {
+	if out, _ := m.try(synced + "journalctl -q --no-hostname -o short -p err -u 'ftfuse-*'"); out != "" {
 		m.t.Errorf("%s: errors in the journal:\n%s", m.name, out)
 	}
 }

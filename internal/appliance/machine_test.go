@@ -170,7 +170,7 @@ func (m *machine) listen() {
 func (m *machine) command(ctx context.Context, args ...string) *exec.Cmd {
 	c := exec.CommandContext(ctx, "nsenter", append([]string{"--target", strconv.Itoa(m.leader), "--all", "--"}, args...)...)
 	c.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LANG=C.UTF-8", "TERM=dumb", "SYSTEMD_PAGER=", "SYSTEMD_COLORS=0"}
-	c.WaitDelay = 5 * time.Second
+	c.WaitDelay = time.Minute // nothing of it is to hold its output
 	return c
 }
 

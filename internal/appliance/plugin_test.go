@@ -101,14 +101,14 @@ func (m *machine) reloads() {
 	m.t.Helper()
 	m.run("touch /var/tmp/lines; systemd-run -q --unit=held sh -c 'exec tail -n +1 -f /var/tmp/lines >>" + mounted + "/held.log'; echo secret 1 >>/var/tmp/lines")
 	m.says("watch", "got secret 1")
-	before := m.pluginPID("watch")
+	before := m.pluginPID("watch", "got secret 1")
 	m.put("/etc/ftfuse/sender.d/filter.yaml", "rules:\n  - {name: default, filters: [{action: deny, contains: secret}]}\n", 0o644)
 	m.run("systemctl reload ftfuse-sender.service; echo secret 2 >>/var/tmp/lines; echo open 3 >>/var/tmp/lines")
 	m.says("watch", "got open 3")
 	if slices.ContainsFunc(m.journal("-t watch"), func(e entry) bool { return e.text() == "got secret 2" }) {
 		m.t.Error("a file that was open before the reload is not filtered by the new rules")
 	}
-	if now := m.pluginPID("watch"); now == before {
+	if now := m.pluginPID("watch", "got open 3"); now == before {
 		m.t.Errorf("after the reload the plug-in is still process %s", now)
 	}
 	m.says("watch", "finished after 2 lines") // the one that was replaced
@@ -132,14 +132,15 @@ func (m *machine) reloads() {
 	}
 }
 
-// pluginPID returns the process that said something last.
-func (m *machine) pluginPID(name string) string {
+// pluginPID returns the process that has said a line.
+func (m *machine) pluginPID(name, line string) string {
 	m.t.Helper()
 	list := m.journal("-t " + name)
-	if len(list) == 0 {
-		m.t.Fatalf("%s has said nothing", name)
+	at := slices.IndexFunc(list, func(e entry) bool { return e.text() == line })
+	if at < 0 {
+		m.t.Fatalf("%s has not said %s", name, line)
 	}
-	return fmt.Sprint(list[len(list)-1]["FTFUSE_PLUGIN_PID"])
+	return fmt.Sprint(list[at]["FTFUSE_PLUGIN_PID"])
 }
 
 // asNobody wants a user that the unit may not change to refused in words, and the drop-in to let it: to start a plug-in as
@@ -176,7 +177,7 @@ func (m *machine) stops() {
 	m.says("take", "got last")
 	m.run("systemctl stop var-log-ftfuse.mount ftfuse-sender.socket ftfuse-sender.service ftfuse-receiver.socket ftfuse-receiver.service")
 	for _, name := range []string{"watch", "take"} {
-		if out := m.run("journalctl -q -o cat -t " + name + " | tail -n 1"); !strings.HasPrefix(out, "finished after ") {
+		if out := m.run(synced + "journalctl -q -o cat -t " + name + " | tail -n 1"); !strings.HasPrefix(out, "finished after ") {
 			m.t.Errorf("at its stop %s said %q last, want that it has finished", name, out)
 		}
 	}

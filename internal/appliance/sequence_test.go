@@ -38,7 +38,7 @@ func TestSequences(t *testing.T) {
 			step := steps[rnd.Intn(len(steps))]
 			m.run("systemctl reset-failed; " + step) // five starts in ten seconds are too many for systemd
 			m.run("systemctl start var-log-ftfuse.mount")
-			m.until("the mount serves after "+step, fmt.Sprintf("timeout 20 sh -c 'echo %d >> %s/seq.log'", n, mounted))
+			m.until("the mount serves after "+step, fmt.Sprintf("timeout 120 sh -c 'echo %d >> %s/seq.log'", n, mounted))
 			want += fmt.Sprintf("%d\n", n)
 		}
 		s.expect("seq.log", want)
