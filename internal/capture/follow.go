@@ -32,6 +32,7 @@ type pass struct {
 	bytes     int64
 	hot       map[*raw]*tail
 	order     []*raw // hot ones in the order of their opening: of two handles on one file, the earlier comes first
+	looking   []*raw // order as it was when the turn began
 	idle      map[*raw]*tail
 	segs      []*segment // in order of making
 	streams   map[uint64]*stream
@@ -124,15 +125,17 @@ func (c *Capture) turn(ctx context.Context, now time.Time) (busy bool) {
 	p := &c.pass
 	c.arrivals(now)
 	busy = c.readLog(ctx, now)
-	order := p.order[:0]
-	for _, r := range p.order {
+	p.looking = append(p.looking[:0], p.order...) // when the queue refuses, housekeeping is done between, by which idle spools become hot
+	for _, r := range p.looking {
 		if t := p.hot[r]; t != nil {
 			p.pulse.Beat()
 			busy = c.readRaw(ctx, r, t, now) || busy
-			order = append(order, r)
 		}
 	}
-	p.order = order
+	clear(p.looking)
+	if len(p.order) > len(p.hot) {
+		p.order = slices.DeleteFunc(p.order, func(r *raw) bool { return p.hot[r] == nil })
+	}
 	c.flushStreams(now)
 	c.put(ctx)
 	c.settle(now)

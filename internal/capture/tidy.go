@@ -176,7 +176,7 @@ func (c *Capture) reclaimRaws(raws map[*raw]spans) {
 // reclaimSegments gives up what the log needs no more, in order: the marks of a segment's handles go when an older
 // index does not hold rows of the same handles any more.
 func (c *Capture) reclaimSegments() {
-	keep := c.pass.segs[:0]
+	keep := make([]*segment, 0, len(c.pass.segs)) // anew: when a queue refuses, readLog is half-way through the list
 	oldest := true
 	for _, s := range c.pass.segs {
 		var err error
@@ -203,7 +203,6 @@ func (c *Capture) reclaimSegments() {
 			keep = append(keep, s)
 		}
 	}
-	clear(c.pass.segs[len(keep):])
 	c.pass.segs = keep
 }
 
