@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -348,11 +350,11 @@ func writeAtomically(path string, b []byte) error {
 	return syncDir(filepath.Dir(path))
 }
 
-// Close closes the spools. The follower must have ended and the mounts be gone.
+// Close closes the spools. The follower must have ended and the mounts be gone. Of a mount that goes on in the next
+// process, requests may be at work still: they find everything closed.
 func (c *Capture) Close() error {
 	c.log.seal(true)
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	err := errors.Join(c.views.end(), c.lock.Close())
 	for _, r := range c.raws {
 		err = errors.Join(err, r.close())
@@ -360,17 +362,24 @@ func (c *Capture) Close() error {
 	for _, s := range c.segs {
 		err = errors.Join(err, s.close())
 	}
-	for _, f := range c.files {
-		f.mu.Lock()
-		if f.belowRd != nil {
-			err = errors.Join(err, f.belowRd.Close())
-			f.belowRd = nil
-		}
-		if f.hold != nil {
-			err = errors.Join(err, f.hold.Close())
-			f.hold = nil
-		}
-		f.mu.Unlock()
+	files := slices.Collect(maps.Values(c.files))
+	c.mu.Unlock() // it is taken after File.mu
+	for _, f := range files {
+		err = errors.Join(err, f.closeBelow())
+	}
+	return err
+}
+
+func (f *File) closeBelow() (err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.belowRd != nil {
+		err = f.belowRd.Close()
+		f.belowRd = nil
+	}
+	if f.hold != nil {
+		err = errors.Join(err, f.hold.Close())
+		f.hold = nil
 	}
 	return err
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"sync"
 	"testing"
+	"time"
 
 	"ftfuse/internal/record"
 )
@@ -143,4 +144,37 @@ func oneHandle(f *File, d record.Decision, rnd *rand.Rand) (id uint64, n int, er
 	err = errors.Join(s.Sync(), k.Close())
 	s.Release()
 	return s.r.id, times * len(line), errors.Join(err, s.Sync())
+}
+
+// Requests of a mount that goes on in the next process may be at work while everything is closed.
+func TestCloseBesideReaders(t *testing.T) {
+	r := start(t, t.TempDir(), newChain(), Recovery{}, nil)
+	f := r.file(t, "a.log")
+	sp, err := f.OpenSpool(decision, "m", "a.log", &record.Writer{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustWrite(t, kernel(t, sp), "line\n")
+	end, closed := make(chan struct{}), make(chan struct{})
+	var readers sync.WaitGroup
+	for range 4 {
+		readers.Go(func() {
+			for p := make([]byte, 5); ; {
+				select {
+				case <-end:
+					return
+				default:
+					_, _ = f.ReadAt(p, 0) // once it is closed, as it likes
+				}
+			}
+		})
+	}
+	go func() { r.stop(); close(closed) }()
+	select {
+	case <-closed:
+	case <-time.After(60 * time.Second):
+		t.Fatal("the readers and who closes wait for each other")
+	}
+	close(end)
+	readers.Wait()
 }
