@@ -1,6 +1,7 @@
 package capture
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -9,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"ftfuse/internal/record"
 )
@@ -220,5 +223,41 @@ func TestViewsAreSavedByChange(t *testing.T) {
 	defer c.Close()
 	if len(c.files) != 2000 || c.files[key].view.size != 20 || c.Usage().Damaged != 1 {
 		t.Fatalf("%d files, the last of %d bytes, %d damaged", len(c.files), c.files[key].view.size, c.Usage().Damaged)
+	}
+}
+
+// A file that a mount has in use is picked up by its name, and renamed then: readers go on finding what lies below.
+func TestPickUpLeavesTheMountsWay(t *testing.T) {
+	path := below(t, "one\n")
+	r := start(t, t.TempDir(), newChain(), Recovery{}, nil)
+	f := r.fileAt(t, path)
+	gone := func(int) (*os.File, error) { return nil, os.ErrNotExist }
+	same, err := r.FileBelow(f.key, "old name", gone)
+	if err != nil || same != f {
+		t.Fatalf("got file %p and %v, want %p", same, err, f)
+	}
+	same.Close()
+	if got := readAll(t, f); got != "one\n" || f.name() != "old.log" {
+		t.Errorf("%s: readers see %q", f.name(), got)
+	}
+	f.Close()
+	if _, err := r.FileBelow(f.key, "new name", gone); err != nil || f.name() != "new name" {
+		t.Errorf("when no mount uses it: %v, it is called %s", err, f.name())
+	}
+}
+
+// A file whose content below cannot be looked at, because the process is out of descriptors say, is not in use.
+func TestFileThatCannotBeOpenedIsNotInUse(t *testing.T) {
+	r := start(t, t.TempDir(), newChain(), Recovery{}, nil)
+	full := func(int) (*os.File, error) { return nil, os.NewSyscallError("open", unix.EMFILE) }
+	for i := range uint64(3) {
+		if f, err := r.File(record.FileKey{Ino: 1 + i}, "a.log", full); !errors.Is(err, unix.EMFILE) || f != nil {
+			t.Fatalf("got %v and %v, want EMFILE", f, err)
+		}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.files) != 0 {
+		t.Errorf("%d files are kept", len(r.files))
 	}
 }

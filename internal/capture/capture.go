@@ -197,11 +197,32 @@ func (c *Capture) wakeUp() {
 // File returns the captured side of a file below a mount.
 func (c *Capture) File(key record.FileKey, path string, below func(flags int) (*os.File, error)) (*File, error) {
 	f := c.lockFile(key)
-	defer f.mu.Unlock()
 	f.path, f.below = path, below
-	f.refs++
 	f.removed = false
-	return f, f.lookBelow()
+	return f.refer()
+}
+
+// FileBelow is File for who has found a file by its name. A mount that has it in use follows renames, and finds what has no
+// name any more: then path and below are the mount's.
+func (c *Capture) FileBelow(key record.FileKey, path string, below func(flags int) (*os.File, error)) (*File, error) {
+	f := c.lockFile(key)
+	if f.refs <= 0 {
+		f.path, f.below = path, below
+		f.removed = false
+	}
+	return f.refer()
+}
+
+// refer counts one user of f, whose mu is held, and gives mu back. After an error there is none.
+func (f *File) refer() (*File, error) {
+	f.refs++
+	err := f.lookBelow()
+	f.mu.Unlock()
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
 }
 
 // lockFile returns the file of a key, made if need be, with its mu held.

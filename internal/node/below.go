@@ -29,7 +29,7 @@ func (s *sender) pickUpBelow(ctx context.Context, m *mounted) error {
 		if !d.Send {
 			return
 		}
-		f, err := s.capture.File(key, name, sameFile(m.root, name, key))
+		f, err := s.capture.FileBelow(key, name, sameFile(m.root, name, key))
 		if err == nil {
 			err = s.capture.PickUp(f, d, m.name, name, skip)
 			f.Close()
