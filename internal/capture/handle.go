@@ -146,9 +146,6 @@ func (l *Log) Sync() error { return l.f.c.log.sync() }
 // the log counts as closed.
 func (l *Log) Release() {
 	l.once.Do(func() {
-		if l.h.pos == l.h.meta.Start {
-			return // nothing was written: the log does not know the handle
-		}
 		if err := l.f.c.log.finish(l.h); err != nil {
 			l.f.c.later(l.h)
 		}

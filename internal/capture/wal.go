@@ -79,6 +79,9 @@ func (l *wal) write(h *logHandle, p []byte, voff int64, w *record.Writer, unique
 func (l *wal) finish(h *logHandle) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if h.pos == h.meta.Start {
+		return nil // nothing was written: the log does not know the handle
+	}
 	s, err := l.reserve(h, 0, nil)
 	if err != nil {
 		return err
