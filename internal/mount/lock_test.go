@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 
+	"ftfuse/internal/record"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -261,4 +263,28 @@ p = [multiprocessing.Process(target=work, args=(i,)) for i in range(4)]
 E`)
 	r.want("counted under the lock", r.read("counter.stored"), "200")
 	r.sh(`for i in 1 2 3 4; do (for j in $(seq 50); do flock lock bash -c 'read n < n.stored || n=0; echo $((n+1)) > n.stored'; done) & done; echo 0 > n.stored; wait`)
+}
+
+// A process that holds a lock ends at any moment while another asks for it.
+func TestLockWhileItsProcessEnds(t *testing.T) {
+	for range 40 {
+		c := exec.Command("/bin/sleep", "1000")
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		pid, l, key := uint32(c.Process.Pid), newLocks(), record.FileKey{Ino: 1}
+		if err := l.set(key, &lock{write: true, end: 9, owner: 1, pid: pid, born: born(pid)}); err != nil {
+			t.Fatal(err)
+		}
+		q, err := &lock{write: true, end: 9, owner: 2}, error(unix.EAGAIN)
+		for n := 0; err == unix.EAGAIN; n++ {
+			if _, err = l.await(key, q, n > 0); n == 10 {
+				_ = c.Process.Kill()
+			}
+		}
+		_ = c.Wait() // it was killed
+		if err != nil || l.files[key].waiting != 0 || len(l.waitFor) != 0 {
+			t.Fatalf("got %v, %d wait", err, l.files[key].waiting)
+		}
+	}
 }

@@ -83,14 +83,14 @@ func (t *locks) test(key record.FileKey, l *lock) (c *lock) {
 
 // set takes or gives back a lock without waiting: EAGAIN when another holds it, ENOLCK at the bound.
 func (t *locks) set(key record.FileKey, l *lock) (err error) {
-	t.with(key, func(f *fileLocks) { err = t.take(f, key, l) })
+	t.with(key, func(f *fileLocks) { _, err = t.take(f, key, l) })
 	return err
 }
 
-// take sets a lock and notes it. Called with t.mu held.
-func (t *locks) take(f *fileLocks, key record.FileKey, l *lock) error {
+// take sets a lock and notes it; with EAGAIN it returns the one in its way. Called with t.mu held.
+func (t *locks) take(f *fileLocks, key record.FileKey, l *lock) (c *lock, err error) {
 	before := len(f.held)
-	err := f.set(l)
+	c, err = f.set(l)
 	if err == nil {
 		t.keep.lock(key, l)
 	} else if l.flock && len(f.held) < before { // a failed change of its kind has given it up
@@ -98,7 +98,7 @@ func (t *locks) take(f *fileLocks, key record.FileKey, l *lock) error {
 		gone.unlock = true
 		t.keep.lock(key, &gone)
 	}
-	return err
+	return c, err
 }
 
 // release drops every lock taken through a handle: its RELEASE is the last close of an open file.
@@ -143,10 +143,11 @@ func (t *locks) await(key record.FileKey, l *lock, waits bool) (freed <-chan str
 		if waits {
 			t.leave(f, l)
 		}
-		if err = t.take(f, key, l); err != unix.EAGAIN {
+		var c *lock // not asked for again: its process may have ended since
+		if c, err = t.take(f, key, l); err != unix.EAGAIN {
 			return
 		}
-		if c := f.conflict(l); !l.flock && !t.mayWait(l.owner, c.owner) {
+		if !l.flock && !t.mayWait(l.owner, c.owner) {
 			err = unix.EDEADLK
 			return
 		}
@@ -179,25 +180,26 @@ func (t *locks) mayWait(owner, other uint64) bool {
 	return true
 }
 
-func (f *fileLocks) set(l *lock) error {
+// set sets a lock; with EAGAIN it returns the one in its way.
+func (f *fileLocks) set(l *lock) (*lock, error) {
 	if l.unlock {
 		f.apply(l)
 		f.wake()
-		return nil
+		return nil, nil
 	}
 	if l.flock {
 		// flock(2) changes a lock's kind by giving it up first: who fails to upgrade has lost it.
 		f.drop(func(o *lock) bool { return o.same(l) && o.write != l.write })
 	}
-	if f.conflict(l) != nil {
-		return unix.EAGAIN
+	if c := f.conflict(l); c != nil {
+		return c, unix.EAGAIN
 	}
 	if len(f.held)+2 > maxLocks {
-		return unix.ENOLCK
+		return nil, unix.ENOLCK
 	}
 	f.apply(l)
 	f.wake() // a write lock may have become a read lock
-	return nil
+	return nil, nil
 }
 
 // conflict returns a lock that keeps l from being taken. It drops the fcntl locks of processes that have ended, which the
