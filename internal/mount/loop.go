@@ -179,7 +179,7 @@ func (s *server) send(b []byte) bool {
 func (s *server) forward(b, out []byte) {
 	in := (*fuse.InHeader)(unsafe.Pointer(&b[0]))
 	opcode, unique := in.Opcode, in.Unique
-	defer s.keeper.answered(unique)
+	defer s.answered(unique)
 	if p := s.keeper.again(unique); p != nil && s.repeat(opcode, unique, p, out) {
 		return
 	}
@@ -196,6 +196,13 @@ func (s *server) forward(b, out []byte) {
 	}
 	at("answered", opcode)
 	s.compact()
+}
+
+// answered forgets a request, unless it is the next process that answers it.
+func (s *server) answered(unique uint64) {
+	if !s.turns.silent.Load() {
+		s.keeper.answered(unique)
+	}
 }
 
 // repeat answers a request that a process before this one has done. It reports whether there was something to answer.

@@ -63,6 +63,7 @@ type Mount struct {
 
 	mu      sync.Mutex
 	serving bool
+	closed  bool
 	left    bool // to the next process: readers may be at work still
 }
 
@@ -137,19 +138,24 @@ func (m *Mount) Dir() string { return m.dir }
 // Passthrough returns nil when open capture is possible, else why not. It is known once Ready was called.
 func (m *Mount) Passthrough() error { return m.pass.off() }
 
-// Close gives the directory below free. Serve must have returned.
+// Close gives the directory below free. Serve must have returned. Of a mount that is left to the next process nothing is
+// given free before this one ends: requests may be at work, and must not find that a descriptor is another file's.
 func (m *Mount) Close() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.serving {
 		return fmt.Errorf("close mount %s: it is still served", m.dir)
 	}
-	if m.below < 0 {
+	if m.closed {
+		return nil
+	}
+	m.closed = true
+	if m.left {
 		return nil
 	}
 	err := unix.Close(m.below)
 	m.below = -1
-	if m.keeper.memo != nil && !m.left {
+	if m.keeper.memo != nil {
 		m.keeper.alive.Store(false)
 		err = errors.Join(err, m.keeper.memo.Close())
 	}

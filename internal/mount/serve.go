@@ -21,7 +21,7 @@ import (
 // must end. Serve is called once.
 func (m *Mount) Serve(ctx context.Context) (err error) {
 	m.mu.Lock()
-	if m.serving || m.below < 0 {
+	if m.serving || m.closed {
 		m.mu.Unlock()
 		return fmt.Errorf("serve %s: %w", m.dir, record.ErrClosed)
 	}
