@@ -39,6 +39,8 @@ func (m *Mount) prepare() error {
 		return m.srv.greetAndKeep()
 	}
 	if err := m.srv.resume(kept); err != nil {
+		m.keeper.alive.Store(false)
+		m.srv.close(false) // what was opened anew: the connection will end, and spools with their writers
 		return fmt.Errorf("take over: %w", err)
 	}
 	return nil

@@ -200,7 +200,7 @@ func (m *Mount) end(h *handle) {
 	if h.log != nil {
 		h.log.Release()
 	}
-	if n.kind == kindStored {
+	if n.kind == kindStored && h.fd >= 0 { // not when a predecessor's open could not be opened again
 		_ = unix.Close(h.fd)
 		n.open.pin.drop()
 	}

@@ -136,8 +136,12 @@ func (s *server) restoreStored(h *handle) error {
 	if err != nil {
 		return err
 	}
+	if err := h.node.open.pin.hold(func() (int, error) { return unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0) }); err != nil {
+		_ = unix.Close(fd)
+		return err
+	}
 	h.fd = fd
-	return h.node.open.pin.hold(func() (int, error) { return unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0) })
+	return nil
 }
 
 func (s *server) restoreCapture(h *handle, kept *keptHandle) (err error) {
