@@ -47,7 +47,7 @@ func (l *Log) write(p []byte, off int64, app bool, w *record.Writer, unique uint
 	return errNoRoom
 }
 
-// wait tries until there is room or the rule's patience ends.
+// wait tries until there is room, the rule's patience ends or nobody waits for the answer any more.
 func (l *Log) wait(p []byte, off int64, app bool, w *record.Writer, unique uint64) error {
 	end := time.NewTimer(l.d.Block)
 	defer end.Stop()
@@ -56,6 +56,8 @@ func (l *Log) wait(p []byte, off int64, app bool, w *record.Writer, unique uint6
 	for {
 		select {
 		case <-end.C:
+			return errNoRoom
+		case <-l.gone:
 			return errNoRoom
 		case <-again.C:
 		}

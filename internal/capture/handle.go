@@ -84,6 +84,9 @@ type Log struct {
 
 	before  *running     // what a process before this one has written; nil: nothing
 	pending []unanswered // writes whose answer the kernel may not have; under File.mu
+
+	gone chan struct{} // closed when nobody waits for an answer any more
+	left sync.Once     // closes gone
 }
 
 // OpenLog begins a write-capture handle.
@@ -98,7 +101,7 @@ func (f *File) OpenLog(d record.Decision, mount, path string, w *record.Writer) 
 		f.wantBelow(d, mount, path)
 	}
 	f.mu.Unlock()
-	return &Log{f: f, h: h, d: d}, nil
+	return &Log{f: f, h: h, d: d, gone: make(chan struct{})}, nil
 }
 
 // Write takes p into custody: when it returns, p survives the process; with sync, the machine. app ignores off
@@ -152,6 +155,9 @@ func (l *Log) Release() {
 		l.f.c.wakeUp()
 	})
 }
+
+// Leave says that the connection is gone, or is the next process': a write that waits for room gives up.
+func (l *Log) Leave() { l.left.Do(func() { close(l.gone) }) }
 
 // unlive takes a finished spool out of the file's live list.
 func (f *File) unlive(r *raw) {

@@ -178,3 +178,29 @@ func TestCloseBesideReaders(t *testing.T) {
 	close(end)
 	readers.Wait()
 }
+
+// A write that waits for room gives up when nobody waits for its answer any more.
+func TestLeaveEndsTheWait(t *testing.T) {
+	r := start(t, t.TempDir(), newChain(), Recovery{}, func(o *Options) { o.MaxSize = 1 })
+	d := decision
+	d.WhenFull, d.Block = record.Block, time.Hour
+	l, err := r.file(t, "a.log").OpenLog(d, "m", "a.log", &record.Writer{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() {
+		_, err := l.Write([]byte("more than fits\n"), 0, true, false, &record.Writer{}, 0)
+		done <- err
+	}()
+	l.Leave()
+	l.Leave()
+	select {
+	case err := <-done:
+		if !errors.Is(err, record.ErrFull) {
+			t.Errorf("got %v, want that it is full", err)
+		}
+	case <-time.After(60 * time.Second):
+		t.Fatal("it waits on")
+	}
+}

@@ -83,7 +83,7 @@ func (f *File) AdoptLog(id uint64, d record.Decision, mount, path string, w *rec
 		f.wantBelow(d, mount, path)
 	}
 	f.mu.Unlock()
-	return &Log{f: f, h: h, d: d, before: before}, nil
+	return &Log{f: f, h: h, d: d, before: before, gone: make(chan struct{})}, nil
 }
 
 // ID returns the number that AdoptLog takes.

@@ -179,6 +179,24 @@ func TestWaitingWrites(t *testing.T) {
 	r.ok("write", <-done)
 }
 
+// A write that waits for room holds up no end: nobody waits for its answer any more.
+func TestWaitingWriteAtEnd(t *testing.T) {
+	r := newRig(t, func(o *Options) { o.UnmountWait = 50 * time.Millisecond })
+	waits := r.fd("block", unix.O_WRONLY|unix.O_CREAT|unix.O_APPEND, 0o600)
+	done := make(chan error, 1)
+	go func() {
+		_, err := unix.Write(waits, []byte("WAIT"))
+		done <- err
+	}()
+	for r.m.Stats().Writes == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	r.end()
+	if err := <-done; err == nil {
+		t.Error("a write without room was answered well")
+	}
+}
+
 func TestIdentityIsCached(t *testing.T) {
 	r := newRig(t)
 	fd := r.fd("write", unix.O_WRONLY|unix.O_CREAT|unix.O_APPEND, 0o600)
@@ -232,6 +250,7 @@ func (*nullLog) Written(uint64) (int, bool) { return 0, false }
 func (*nullLog) Answered(uint64)            {}
 func (*nullLog) Sync() error                { return nil }
 func (*nullLog) Release()                   {}
+func (*nullLog) Leave()                     {}
 
 // The path of a captured write allocates nothing: with a reader that is told, the garbage collector would be the cost.
 func TestWriteAllocatesNothing(t *testing.T) {

@@ -50,6 +50,7 @@ type Log interface {
 	Answered(unique uint64) // the kernel has the answer: Written need not know of it any more
 	Sync() error
 	Release()
+	Leave() // the connection is gone, or the next process': a Write that waits for room fails
 }
 
 // Decider says what the rules make of a path, which is relative to the mount.

@@ -219,7 +219,7 @@ func (f *testFile) OpenLog(_ record.Decision, path string, _ *record.Writer) (Lo
 		return nil, fmt.Errorf("open log: %w", record.ErrFull)
 	}
 	f.c.open.Add(1)
-	return &testLog{f: f, path: path}, nil
+	return &testLog{f: f, path: path, gone: make(chan struct{})}, nil
 }
 
 // What a successor needs is tested with the real capture stage.
@@ -281,6 +281,8 @@ type testLog struct {
 	f     *testFile
 	path  string
 	syncs atomic.Int64
+	gone  chan struct{}
+	left  sync.Once
 }
 
 func (l *testLog) Write(p []byte, off int64, app, sync bool, w *record.Writer, _ uint64) (int, error) {
@@ -291,7 +293,11 @@ func (l *testLog) Write(p []byte, off int64, app, sync bool, w *record.Writer, _
 		return 0, fmt.Errorf("write: %w", record.ErrFull)
 	case bytes.Contains(p, []byte("WAIT")):
 		l.f.c.waits <- struct{}{}
-		<-l.f.c.blocked
+		select {
+		case <-l.f.c.blocked:
+		case <-l.gone:
+			return 0, fmt.Errorf("write: %w", record.ErrFull)
+		}
 	}
 	if sync {
 		l.syncs.Add(1)
@@ -316,6 +322,7 @@ func (l *testLog) Answered(uint64)            {}
 
 func (l *testLog) Sync() error { return l.f.content.Sync() }
 func (l *testLog) Release()    { l.f.c.open.Add(-1) }
+func (l *testLog) Leave()      { l.left.Do(func() { close(l.gone) }) }
 
 // testRules store rotated names and capture everything else; a path says what is special about it.
 type testRules struct{}

@@ -139,6 +139,15 @@ func (t *handles) take(fh uint64) *handle {
 	return h
 }
 
+// leave ends the waiting of writes for room.
+func (t *handles) leave() {
+	for _, h := range t.all() {
+		if h.log != nil {
+			h.log.Leave()
+		}
+	}
+}
+
 // all returns every handle.
 func (t *handles) all() []*handle {
 	var all []*handle

@@ -145,6 +145,7 @@ func (s *server) lastUsers(at *attach.Attached, ended <-chan struct{}) bool {
 // that no writer is left; else spools that may be held are left to their lease.
 func (s *server) close(clean bool) {
 	s.waits.close()
+	s.handles.leave()
 	s.async.Wait()
 	for _, h := range s.handles.all() {
 		if h = s.handles.take(h.fh); h == nil {

@@ -92,6 +92,7 @@ func (s *server) quiesce(limit time.Duration, ended <-chan struct{}) {
 	idle := s.idle(limit, ended)
 	if !s.turns.poll {
 		s.turns.silent.Store(true)
+		s.handles.leave() // writes that wait for room do so with the next process
 	}
 	s.waits.close()
 	answered := make(chan struct{})
