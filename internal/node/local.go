@@ -110,7 +110,9 @@ var errNoMount = errors.New("its mount is not served yet")
 
 // below returns a descriptor of the directory below a mount, for the caller to close.
 func (s *sender) below(name string) (int, error) {
-	for _, m := range s.live() {
+	s.mu.Lock() // a mount that ends leaves the list before its descriptor is closed
+	defer s.mu.Unlock()
+	for _, m := range s.mounts {
 		if m.name == name {
 			return unix.FcntlInt(uintptr(m.root), unix.F_DUPFD_CLOEXEC, 0)
 		}

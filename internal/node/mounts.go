@@ -228,8 +228,19 @@ func (s *sender) adoptMounts() {
 func (s *sender) serveMounts(ctx context.Context, l *net.UnixListener) error {
 	var all sync.WaitGroup
 	serve := func(m *mounted) {
-		all.Go(func() { s.serveGiven(ctx, m) })
-		all.Go(func() { _ = s.pickUp(ctx, m) })
+		ctx, stop := context.WithCancel(ctx)
+		picked := make(chan struct{})
+		all.Go(func() {
+			defer close(picked)
+			_ = s.pickUp(ctx, m)
+		})
+		all.Go(func() {
+			defer stop()
+			if s.serveGiven(ctx, m) {
+				stop()
+				s.forget(m, picked)
+			}
+		})
 	}
 	for _, m := range s.live() {
 		serve(m)
@@ -283,26 +294,32 @@ func (s *sender) store(m *mounted, r handover.Request) {
 	}
 }
 
-// serveGiven serves a mount until it is unmounted, or until ctx ends.
-func (s *sender) serveGiven(ctx context.Context, m *mounted) {
+// serveGiven serves a mount until it is unmounted, which it reports, or until ctx ends.
+func (s *sender) serveGiven(ctx context.Context, m *mounted) (unmounted bool) {
 	err := m.m.Serve(ctx)
 	if ctx.Err() != nil {
 		if err != nil {
 			s.log.Error("mount", "mount", m.name, "error", err)
 		}
-		return
+		return false
 	}
 	if err != nil {
 		s.log.Error("mount ended", notice.MountEnded, "mount", m.name, "error", err)
 	} else {
 		s.log.Info("unmounted", "mount", m.name)
 	}
+	return true
+}
+
+// forget gives up a mount that has been unmounted. picked is closed when nobody walks the directory below any more.
+func (s *sender) forget(m *mounted, picked <-chan struct{}) {
 	s.mu.Lock()
 	s.mounts = slices.DeleteFunc(s.mounts, func(o *mounted) bool { return o == m })
 	s.mu.Unlock()
 	for _, kind := range []string{kindFuse, kindBelow, kindMemory} {
 		s.unstore(m.token, kind, m.name)
 	}
+	<-picked
 	if err := m.m.Close(); err != nil {
 		s.log.Error("mount", "mount", m.name, "error", err)
 	}
