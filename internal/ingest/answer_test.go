@@ -16,6 +16,7 @@ import (
 type end struct {
 	mu       sync.Mutex
 	off      bool
+	fails    error
 	answered map[record.Stream]uint64
 	moved    chan struct{} // closed when answered changes
 }
@@ -36,10 +37,10 @@ func (e *end) Ends() bool {
 	return !e.off
 }
 
-func (e *end) Answered(s record.Stream) record.Durable {
+func (e *end) Answered(s record.Stream) (record.Durable, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return record.Durable{Stream: s, Seq: e.answered[s]}
+	return record.Durable{Stream: s, Seq: e.answered[s]}, e.fails
 }
 
 func (e *end) Await(ctx context.Context, ends []record.Durable, alive func()) error {
@@ -121,6 +122,22 @@ func TestAnsweredIsWhatPeersLearn(t *testing.T) {
 	p = connect(t, address, stream(1), 1) // nobody has to answer any more
 	p.batch(chunks(stream(1), 31, 40, 10))
 	p.acked(1)
+}
+
+// Who cannot tell what is answered for lets nobody in.
+func TestAnswersThatCannotBeTold(t *testing.T) {
+	out, e := newMemory(), newEnd()
+	_, address := serve(t, Options{Output: out, End: e})
+	p := connect(t, address, stream(1), 1)
+	p.batch(chunks(stream(1), 1, 30, 10))
+	until(t, "all is stored", func() bool { m, _ := out.Mark(t.Context(), stream(1)); return m.Seq == 30 })
+	e.mu.Lock()
+	e.fails = record.ErrFull
+	e.mu.Unlock()
+	p.nc.Close()
+	p = dial(t, address)
+	p.send(hello(stream(1), 1))
+	p.refused(wire.Busy)
 }
 
 // A server that stops acknowledges what is answered for until then, and does not wait for the rest for ever.

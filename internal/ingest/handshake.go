@@ -41,7 +41,7 @@ func (c *conn) handshake() error {
 		}
 	}
 	for _, s := range hello.Streams {
-		m, err := c.s.answered(ctx, s)
+		m, err := c.answered(ctx, s)
 		if err != nil {
 			return refuse(NoMarks, wire.Busy, 0, "the marks cannot be read: %v; come back", err)
 		}
@@ -84,14 +84,17 @@ func (c *conn) greeting() (hello wire.Hello, err error) {
 }
 
 // answered is how far this receiver answers for a stream: nowhere beyond what the output holds.
-func (s *Server) answered(ctx context.Context, stream record.Stream) (record.Durable, error) {
-	m, err := s.o.Output.Mark(ctx, stream)
-	if err == nil && s.o.End != nil && s.o.End.Ends() {
-		if e := s.o.End.Answered(stream); e.Seq < m.Seq {
-			return e, nil
-		}
+func (c *conn) answered(ctx context.Context, stream record.Stream) (record.Durable, error) {
+	o := &c.s.o
+	m, err := o.Output.Mark(ctx, stream)
+	if err != nil || o.End == nil || !o.End.Ends() {
+		return m, err
 	}
-	return m, err
+	e, err := o.End.Answered(stream)
+	if err != nil || e.Seq >= m.Seq {
+		return m, err
+	}
+	return e, nil
 }
 
 // join makes c the one connection of its sender and epoch. A former connection of the same process is replaced,

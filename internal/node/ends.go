@@ -50,13 +50,17 @@ func (a answering) Ends() bool {
 }
 
 // Answered implements ingest.End: what every one of them has.
-func (a answering) Answered(s record.Stream) (low record.Durable) {
+func (a answering) Answered(s record.Stream) (low record.Durable, err error) {
 	for i, c := range a.r.ends.Load().cursors {
-		if m := c.Answered(s); i == 0 || m.Seq < low.Seq {
+		m, err := c.Answered(s)
+		if err != nil {
+			return record.Durable{}, err
+		}
+		if i == 0 || m.Seq < low.Seq {
 			low = m
 		}
 	}
-	return low
+	return low, nil
 }
 
 // awaitStep is how often whoever waits looks whether there is reason to.

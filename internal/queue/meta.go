@@ -169,11 +169,16 @@ func (q *Queue) commit(sync bool, forgotten ...string) error {
 	if err != nil {
 		return err
 	}
+	q.release(freed, done)
+	return nil
+}
+
+// release gives free what a commit has returned. Called with no lock held.
+func (q *Queue) release(freed []record.Extent, done []*segment) {
 	if len(freed) > 0 {
 		q.o.Release(freed)
 	}
 	q.removeSegments(done)
-	return nil
 }
 
 // soil notes that something is not committed and tells Run. Called with mu held.
@@ -212,6 +217,7 @@ func (q *Queue) commitOnly(sync bool, forgotten ...string) (freed []record.Exten
 	}
 	rec, cursors := q.records(true)
 	freed, done = q.freed, q.finished()
+	settled := q.settled
 	q.freed, q.dirty, q.ackedBytes = nil, false, 0
 	q.committed = q.o.Uptime()
 	q.mu.Unlock()
@@ -226,6 +232,7 @@ func (q *Queue) commitOnly(sync bool, forgotten ...string) (freed []record.Exten
 		return nil, nil, fmt.Errorf("commit queue %s: %w", q.o.Dir, full(err))
 	}
 	q.mu.Lock()
+	q.kept = max(q.kept, settled)
 	for i := range cursors {
 		if c := q.cursors[cursors[i].Name]; c != nil {
 			c.main.handedSafe = max(c.main.handedSafe, cursors[i].Handed)

@@ -2,7 +2,9 @@ package queue
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"time"
 
 	"ftfuse/internal/record"
 )
@@ -62,6 +64,7 @@ func (c *Cursor) pay(last uint64, s *summary) {
 // settle wakes who waits for answers, when Acked has moved. missing says that gaps were passed: entries whose streams
 // nobody has told pay. Called with mu held.
 func (c *Cursor) settle(missing bool) {
+	c.q.settled++
 	if missing {
 		for s, d := range c.owed.by {
 			if d.last <= c.rec.Acked {
@@ -86,11 +89,38 @@ func (o *owed) settleAll() {
 }
 
 // Answered returns how far the destination answers for a relayed stream: the zero Durable if for nothing that is known.
-// It never says more than Queue.Mark.
-func (c *Cursor) Answered(s record.Stream) record.Durable {
+// It never says more than Queue.Mark, nor less than before: no kill takes it back. An error says that the cursor cannot be
+// committed just now.
+func (c *Cursor) Answered(s record.Stream) (record.Durable, error) {
 	c.q.mu.Lock()
-	defer c.q.mu.Unlock()
-	return c.answered(s)
+	d, settled := c.answered(s), c.q.settled
+	c.q.mu.Unlock()
+	if err := c.q.keep(settled); err != nil {
+		return record.Durable{}, fmt.Errorf("answers of cursor %q: %w", c.rec.Name, err)
+	}
+	return d, nil
+}
+
+// keep returns nil when what cursors had acknowledged as of settled is on disk. Whoever has sent it is told then, and gives it
+// up: after a kill it must not be told less, or it would go on from the checksum of an earlier place, and take the relay for
+// one that has other data under the same names. All that come while a commit is under way share the next. Called with no
+// lock held.
+func (q *Queue) keep(settled uint64) error {
+	q.keeping.Lock()
+	q.mu.Lock()
+	kept := q.kept >= settled
+	q.mu.Unlock()
+	if kept {
+		q.keeping.Unlock()
+		return nil
+	}
+	freed, done, err := q.commitOnly(false)
+	q.keeping.Unlock()
+	if err != nil {
+		return err
+	}
+	q.release(freed, done)
+	return nil
 }
 
 func (c *Cursor) answered(s record.Stream) record.Durable {
@@ -104,16 +134,22 @@ func (c *Cursor) answered(s record.Stream) record.Durable {
 	return record.Durable{Stream: s, Seq: d.answered.seq, Chain: d.answered.chain}
 }
 
-// Await returns nil when the destination answers for all of ends, sequences of relayed streams that are queued. It returns
-// ctx.Err() when ctx ends first, and an error that wraps record.ErrClosed when the queue is closed.
+// Await returns nil when the destination answers for all of ends, sequences of relayed streams that are queued, and no kill
+// takes that back. It returns ctx.Err() when ctx ends first, and an error that wraps record.ErrClosed when the queue is closed.
 func (c *Cursor) Await(ctx context.Context, ends []record.Durable) error {
 	for {
-		moved := c.awaits(ends)
+		moved, settled := c.awaits(ends)
+		var again <-chan time.Time
 		if moved == nil {
-			return nil
+			err := c.q.keep(settled)
+			if err == nil || errors.Is(err, record.ErrClosed) {
+				return err
+			}
+			again = time.After(c.q.o.RetryEvery) // Run says why cursors cannot be committed
 		}
 		select {
 		case <-moved:
+		case <-again:
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-c.q.done:
@@ -122,8 +158,8 @@ func (c *Cursor) Await(ctx context.Context, ends []record.Durable) error {
 	}
 }
 
-// awaits returns what to wait for, nil if nothing is owed of ends.
-func (c *Cursor) awaits(ends []record.Durable) <-chan struct{} {
+// awaits returns what to wait for, nil if nothing is owed of ends, as of which the queue has settled so much.
+func (c *Cursor) awaits(ends []record.Durable) (moved <-chan struct{}, settled uint64) {
 	c.q.mu.Lock()
 	defer c.q.mu.Unlock()
 	for i := range ends {
@@ -131,10 +167,10 @@ func (c *Cursor) awaits(ends []record.Durable) <-chan struct{} {
 			if c.owed.moved == nil {
 				c.owed.moved = make(chan struct{})
 			}
-			return c.owed.moved
+			return c.owed.moved, 0
 		}
 	}
-	return nil
+	return nil, c.q.settled
 }
 
 // Owed lists the relayed streams of which the destination has not answered for all.

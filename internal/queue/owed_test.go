@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"syscall"
 	"testing"
 	"time"
 
@@ -45,7 +46,7 @@ func TestAnsweredIsWhatIsAcknowledged(t *testing.T) {
 		t.Helper()
 		for _, ch := range all[:1+r.IntN(len(all))] {
 			s := ch.Source.Stream
-			if got := c.Answered(s); got != want[s] {
+			if got := answered(t, c, s); got != want[s] {
 				t.Fatalf("stream %v: got answered %+v, want %+v", s.Sender, got, want[s])
 			}
 		}
@@ -81,10 +82,7 @@ func TestAnsweredIsWhatIsAcknowledged(t *testing.T) {
 			if r.IntN(2) == 0 {
 				q.Close()
 			} else {
-				if err := q.commit(false); err != nil { // what a kill may take back is another test's
-					t.Fatal(err)
-				}
-				crash(q)
+				crash(q) // which takes back nothing that was told
 			}
 			q, _ = open(t, o)
 			c = cursor(t, q, "up")
@@ -94,6 +92,92 @@ func TestAnsweredIsWhatIsAcknowledged(t *testing.T) {
 	if n := len(c.Owed()); n != 0 {
 		t.Errorf("%d streams owed with nothing waiting", n)
 	}
+}
+
+func answered(t testing.TB, c *Cursor, s record.Stream) record.Durable {
+	t.Helper()
+	d, err := c.Answered(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// What somebody was told to be answered for is so after a kill too.
+func TestAwaitedSurvivesAKill(t *testing.T) {
+	o := options(fastDir(t))
+	q, _ := open(t, o)
+	c := cursor(t, q, "up")
+	all := relayedChunks(rand.New(rand.NewPCG(3, 3)), 40)
+	appendAll(t, q, all...)
+	for i := range all {
+		b, _ := next(t, c, 1)
+		if err := c.Ack(b.Last, record.Durable{}); err != nil {
+			t.Fatal(err)
+		}
+		end := record.Durable{Stream: all[i].Source.Stream, Seq: all[i].Seq}
+		if err := c.Await(t.Context(), []record.Durable{end}); err != nil {
+			t.Fatal(err)
+		}
+		crash(q)
+		q, _ = open(t, o)
+		c = cursor(t, q, "up")
+		if got := answered(t, c, end.Stream); got.Seq < end.Seq {
+			t.Fatalf("got sequence %d answered after a kill, %d was before", got.Seq, end.Seq)
+		}
+	}
+}
+
+// Nobody is told what cannot be kept: not while the disk is full, and all when it has room again.
+func TestAwaitOnAFullDisk(t *testing.T) {
+	f := &faults{err: syscall.ENOSPC}
+	o := options(fastDir(t))
+	o.Storage, o.RetryEvery = f.open, time.Millisecond
+	q, _ := open(t, o)
+	c := cursor(t, q, "up")
+	all := relayedChunks(rand.New(rand.NewPCG(4, 4)), 1)
+	appendAll(t, q, all...)
+	b, _ := next(t, c, 1)
+	f.mu.Lock()
+	f.at, f.until, f.writes = f.n+1, 1<<30, true
+	f.mu.Unlock()
+	if err := c.Ack(b.Last, record.Durable{}); err != nil {
+		t.Fatal(err)
+	}
+	end := record.Durable{Stream: all[0].Source.Stream, Seq: all[0].Seq}
+	if d, err := c.Answered(end.Stream); !errors.Is(err, record.ErrFull) {
+		t.Errorf("got %+v answered, error %v, want that the disk is full", d, err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- c.Await(t.Context(), []record.Durable{end}) }()
+	for range 3 {
+		tried := opened(f)
+		for opened(f) == tried { // it tries again and again
+			select {
+			case err := <-done:
+				t.Fatalf("got %v on a full disk", err)
+			case <-time.After(time.Millisecond):
+			}
+		}
+	}
+	f.mu.Lock()
+	f.at = 0
+	f.mu.Unlock()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	crash(q)
+	q, _ = open(t, o)
+	if got := answered(t, cursor(t, q, "up"), end.Stream); got.Seq != end.Seq {
+		t.Errorf("got sequence %d answered, want %d", got.Seq, end.Seq)
+	}
+}
+
+// opened is how many operations a storage has seen.
+func opened(f *faults) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.n
 }
 
 // Await ends when all that it waits for is acknowledged, not before, and with the cursor or the queue.
@@ -167,7 +251,7 @@ func TestAwaitEndsWithAPurge(t *testing.T) {
 	}
 	for i := range all {
 		s := all[i].Source.Stream
-		if got := c.Answered(s); got != q.Mark(s) {
+		if got := answered(t, c, s); got != q.Mark(s) {
 			t.Errorf("got %+v, want %+v", got, q.Mark(s))
 		}
 	}

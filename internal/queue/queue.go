@@ -17,7 +17,7 @@ import (
 
 // Queue is a durable FIFO with one cursor per destination. docs/queue.md describes the folder.
 //
-// Lock order: rotating, writing (held by the leader of a group), metaMu, mu, segment.mu. Options.Release and
+// Lock order: rotating, writing (held by the leader of a group), keeping, metaMu, mu, segment.mu. Options.Release and
 // Options.Snapshot are called with none but rotating held.
 type Queue struct {
 	o     Options
@@ -41,8 +41,9 @@ type Queue struct {
 	pulse      *pulse.Pulse // of the leader. Guarded by writing
 	rotateAt   int64        // segBytes that make a rotation due
 
-	metaMu sync.Mutex // held over one commit, so that commits reach the disk in order
-	meta   *metaStore // guarded by metaMu
+	keeping sync.Mutex // held by whoever commits for all that wait in keep
+	metaMu  sync.Mutex // held over one commit, so that commits reach the disk in order
+	meta    *metaStore // guarded by metaMu
 
 	mu         sync.Mutex // guards everything below; never held during disk access
 	segs       []*segment // ascending; the last one is written
@@ -56,6 +57,8 @@ type Queue struct {
 	dirty      bool            // something is not committed; set by soil
 	committed  time.Duration   // uptime of the last commit
 	ackedBytes int64           // since the last commit
+	settled    uint64          // times that a cursor's Acked has moved
+	kept       uint64          // settled as of what is on disk
 	recovered  uint64          // handles that were closed and reopened after an error
 	mismatch   uint64          // bytes by which the identity was off at Open without any damage: a bug
 	quarantine string          // newest quarantine folder made by this handle
