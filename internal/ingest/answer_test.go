@@ -124,6 +124,31 @@ func TestAnsweredIsWhatPeersLearn(t *testing.T) {
 	p.acked(1)
 }
 
+// What a peer was told to be stored, before others had to answer too, it has given up: it is not told less later, nor more than
+// is stored, whatever it claims.
+func TestAcknowledgedIsNotTakenBack(t *testing.T) {
+	out, e := newMemory(), newEnd()
+	_, address := serve(t, Options{Output: out, End: e})
+	p := connect(t, address, stream(1), 1)
+	p.batch(chunks(stream(1), 1, 30, 10))
+	until(t, "all is stored", func() bool { m, _ := out.Mark(t.Context(), stream(1)); return m.Seq == 30 })
+	stored, _ := out.Mark(t.Context(), stream(1))
+	e.set(stream(1), 7)
+	p.nc.Close()
+	mark := func(seq uint64) record.Durable { return record.Durable{Stream: stream(1), Seq: seq, Chain: 99} }
+	for acked, want := range map[uint64]record.Durable{20: mark(20), 30: stored, 5: {Stream: stream(1), Seq: 7}, 31: stored} {
+		p := dial(t, address)
+		h := hello(stream(1), 1)
+		h.Acked = mark(acked)
+		p.send(h)
+		w, ok := p.receive().(wire.Welcome)
+		if !ok || len(w.Marks) != 1 || w.Marks[0] != want {
+			t.Errorf("acknowledged to %d: got %+v, want %+v", acked, w.Marks, want)
+		}
+		p.nc.Close()
+	}
+}
+
 // Who cannot tell what is answered for lets nobody in.
 func TestAnswersThatCannotBeTold(t *testing.T) {
 	out, e := newMemory(), newEnd()

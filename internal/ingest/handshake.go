@@ -83,7 +83,8 @@ func (c *conn) greeting() (hello wire.Hello, err error) {
 	return hello, nil
 }
 
-// answered is how far this receiver answers for a stream: nowhere beyond what the output holds.
+// answered is how far this receiver answers for a stream: nowhere beyond what the output holds. What the peer knows to be
+// acknowledged it has given up, whoever has to answer by now: it goes on from there, and so would not if it were told less.
 func (c *conn) answered(ctx context.Context, stream record.Stream) (record.Durable, error) {
 	o := &c.s.o
 	m, err := o.Output.Mark(ctx, stream)
@@ -91,8 +92,12 @@ func (c *conn) answered(ctx context.Context, stream record.Stream) (record.Durab
 		return m, err
 	}
 	e, err := o.End.Answered(stream)
-	if err != nil || e.Seq >= m.Seq {
+	a := c.hello.Acked
+	switch own := a.Stream == stream; {
+	case err != nil || e.Seq >= m.Seq || own && a.Seq >= m.Seq:
 		return m, err
+	case own && a.Seq > e.Seq:
+		return a, nil
 	}
 	return e, nil
 }
