@@ -54,13 +54,14 @@ func (q *Queue) newCursor(name string) (*Cursor, error) {
 	for _, o := range q.cursors {
 		start = min(start, o.rec.Acked)
 	}
-	captured, holes, free := cloneTallies(q.rec.Captured), slices.Clone(q.rec.Holes), q.free(start+1, last)
-	q.mu.Unlock()
-
+	captured, holes := cloneTallies(q.rec.Captured), slices.Clone(q.rec.Holes)
 	c := q.attach(cursorRec{Format: plainFormat, Name: name, placeRec: placeRec{Acked: start}})
-	for _, s := range free {
+	for _, s := range q.free(start+1, last) {
 		c.rec.addGap(gapRec{First: s.First, Last: s.Last, Reason: record.Expired}, false, 0)
 	}
+	q.making = c // the others go on meanwhile, and give free what all of them have passed
+	q.mu.Unlock()
+
 	err := q.scan(start+1, last, func(pos uint64, v []byte) bool {
 		if s, err := readSummary(v); err == nil && !c.rec.passed(pos) {
 			c.enter(pos, &s)
@@ -68,7 +69,10 @@ func (q *Queue) newCursor(name string) (*Cursor, error) {
 		}
 		return true
 	})
+	q.mu.Lock()
+	q.making = nil
 	if err != nil {
+		q.mu.Unlock()
 		return nil, fmt.Errorf("cursor %q: %w", name, err)
 	}
 	for rule, n := range captured {
@@ -79,7 +83,6 @@ func (q *Queue) newCursor(name string) (*Cursor, error) {
 			c.rec.addHole(h, q.unreadable())
 		}
 	}
-	q.mu.Lock()
 	q.cursors[name] = c
 	q.mu.Unlock()
 	if err := q.commitLater(false); err != nil {
@@ -157,20 +160,22 @@ func (q *Queue) RemoveCursor(name string) error {
 		q.mu.Unlock()
 		return fmt.Errorf("remove cursor %q: got no such cursor, want one of those in the status", name)
 	}
-	last := q.last
-	from := c.rec.Acked + 1
-	q.mu.Unlock()
 	var only []delivered
-	err := q.scan(from, last, func(pos uint64, v []byte) bool {
-		if s, err := readSummary(v); err == nil {
-			only = append(only, delivered{pos: pos, s: s})
+	for from := c.rec.Acked + 1; from <= q.last; { // also what is appended meanwhile, and what others pass of that
+		last := q.last
+		q.mu.Unlock()
+		err := q.scan(from, last, func(pos uint64, v []byte) bool {
+			if s, err := readSummary(v); err == nil {
+				only = append(only, delivered{pos: pos, s: s})
+			}
+			return true
+		})
+		if err != nil {
+			return fmt.Errorf("remove cursor %q: %w", name, err)
 		}
-		return true
-	})
-	if err != nil {
-		return fmt.Errorf("remove cursor %q: %w", name, err)
+		from = last + 1
+		q.mu.Lock()
 	}
-	q.mu.Lock()
 	delete(q.cursors, name)
 	c.owed.settleAll()
 	for i := range only {
@@ -240,6 +245,9 @@ func (q *Queue) passBut(c *Cursor, pos uint64, s *summary) {
 		if o != c && !o.rec.passed(pos) {
 			return
 		}
+	}
+	if q.making != nil && !q.making.rec.passed(pos) {
+		return // it will pass it itself
 	}
 	q.held -= s.held
 	q.freed = append(q.freed, s.extents...)

@@ -18,12 +18,14 @@ const dropSlice = 4096
 // flight less may be freed than wanted. What only destinations hold up that are not to get it is passed over first,
 // whatever its rule: nothing is lost by that.
 func (q *Queue) DropOldest(want int64, why record.Reason) (freed int64, err error) {
+	q.writing.Lock() // while a cursor is made that needs all, nothing would be free
 	q.mu.Lock()
 	from, last := uint64(math.MaxUint64), q.last
 	for _, c := range q.cursors {
 		from = min(from, c.rec.Acked+1)
 	}
 	q.mu.Unlock()
+	q.writing.Unlock()
 	for freed < want && from <= last {
 		list, err := q.droppable(from, last, func(n int, bytes int64) bool { return n < dropSlice && freed+bytes < want })
 		if err != nil || len(list) == 0 {
@@ -72,7 +74,7 @@ func (q *Queue) dropList(list []delivered, why record.Reason) (freed int64) {
 	before := q.held
 	for i := range list {
 		d := &list[i]
-		if q.awaited(d) && (q.inFlight(d) || !q.o.Droppable(d.s.rule)) {
+		if q.awaited(d) && (q.inFlight(d) || !q.o.Droppable(d.s.rule)) || q.making != nil && !q.making.rec.passed(d.pos) {
 			continue
 		}
 		for _, c := range q.cursors {

@@ -251,6 +251,9 @@ const handedAhead = 1024
 // records copies the state for a commit. Called with mu held.
 func (q *Queue) records(ahead bool) (queueRec, []cursorRec) {
 	low, format := q.last, plainFormat
+	if q.making != nil {
+		low = min(low, q.making.rec.Acked)
+	}
 	cursors := make([]cursorRec, 0, len(q.cursors))
 	for _, c := range q.cursors {
 		c.rec.Epochs = pruneEpochs(c.rec.Epochs, c.rec.Acked)
@@ -305,7 +308,7 @@ func (q *Queue) finished() (done []*segment) {
 			break
 		}
 		end := q.segs[i+1].first - 1
-		needed := false
+		needed := q.making != nil && !q.making.rec.passedThrough(s.first, end)
 		for _, c := range q.cursors {
 			needed = needed || !c.rec.passedThrough(s.first, end)
 		}

@@ -52,6 +52,7 @@ type Queue struct {
 	last, seq  uint64 // last position and own sequence given; only the leader changes them
 	marks      map[record.Stream]record.Durable
 	cursors    map[string]*Cursor
+	making     *Cursor         // in newCursor: not among cursors yet, but what it needs stays; nil: none
 	held       uint64          // payload bytes of positions that some cursor has not passed
 	freed      []record.Extent // to be released after the next commit
 	dirty      bool            // something is not committed; set by soil
