@@ -46,7 +46,7 @@ func (d *delivery) newPool(o outlet, cur *queue.Cursor, line *pace.Line) (*pool,
 	var err error
 	p.share, err = share.New(share.Options{
 		Policy:  map[string]share.Policy{"failover": share.Failover, "balance": share.Balance, "hash": share.Hash}[t.Policy],
-		Backlog: p.view.backlog, Sender: p.view.sender, Handed: cur.Handed(), Key: hashKeys[t.Hash], By: t.Hash,
+		Backlog: p.view.backlog, Sender: p.view.sender, Handed: cur.Handed, Key: hashKeys[t.Hash], By: t.Hash,
 		Replicas: t.Replicas, HandOver: t.HandOver, ReturnAfter: max(t.ReturnAfter, time.Nanosecond), Bound: int64(t.Window) * 3 / 2,
 		Run: p.connect, Logger: log,
 	})

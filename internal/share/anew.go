@@ -114,7 +114,7 @@ func (s *Share) pop() {
 	}
 	clear(s.taken[:n])
 	s.taken = s.taken[n:]
-	s.held.passed(s.done, max(s.top, s.o.Handed))
+	s.held.passed(s.done, max(s.top, s.handed))
 }
 
 // commit tells the backlog what is acknowledged. An error leaves that to the next.

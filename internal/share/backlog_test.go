@@ -39,6 +39,13 @@ func (s *store) add(chunks ...record.Chunk) {
 	s.epochs = append(s.epochs, s.epoch)
 }
 
+// sent is the last position that a receiver may have seen.
+func (s *store) sent() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.handed
+}
+
 // backlog is what one life of the process has of a store.
 type backlog struct {
 	*store

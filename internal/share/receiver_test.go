@@ -343,8 +343,15 @@ type life struct {
 }
 
 func (s *site) live(st *store, o share.Options, members []share.Member) *life {
-	l := &life{site: s, backlog: st.open(), ended: make(chan error, 1)}
-	o.Backlog, o.Sender, o.Handed, o.Run = l.backlog, self, st.handed, l.connect
+	l := s.prepare(st.open(), o, members)
+	l.begin()
+	return l
+}
+
+// prepare makes what shares a backlog out, for begin.
+func (s *site) prepare(b *backlog, o share.Options, members []share.Member) *life {
+	l := &life{site: s, backlog: b, ended: make(chan error, 1)}
+	o.Backlog, o.Sender, o.Handed, o.Run = l.backlog, self, l.backlog.sent, l.connect
 	var err error
 	if l.share, err = share.New(o); err != nil {
 		s.t.Fatal(err)
@@ -352,10 +359,13 @@ func (s *site) live(st *store, o share.Options, members []share.Member) *life {
 	if err := l.share.SetMembers(members); err != nil {
 		s.t.Fatal(err)
 	}
+	return l
+}
+
+func (l *life) begin() {
 	ctx, stop := context.WithCancel(context.Background())
 	l.stop = stop
 	go func() { l.ended <- l.share.Run(ctx) }()
-	return l
 }
 
 func (l *life) end() {

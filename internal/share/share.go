@@ -27,9 +27,9 @@ type Options struct {
 	Policy  Policy
 	Backlog record.Backlog  // of the target; nobody else may use it
 	Sender  record.SenderID // the id that this sender's own streams bear in Backlog
-	// Handed is the last position that may have been sent in an earlier life of the process [0]. What lies up to there and
-	// no member proves to hold may be doubled.
-	Handed uint64
+	// Handed says when Run begins which is the last position that may have been sent before, in an earlier life of the process
+	// or by whoever had the backlog until now [0]. What lies up to there and no member proves to hold may be doubled.
+	Handed func() uint64
 	Key    func(*record.Chunk) string // of Hash: what decides where a chunk goes; the same in every life for the same chunk
 	By     string                     // of Hash: Key's name
 
@@ -72,6 +72,7 @@ type Share struct {
 	done      uint64     // all up to here is acknowledged by members
 	committed uint64     // and by us, to the backlog
 	given     uint64     // what was read up to here is with members
+	handed    uint64     // what Options.Handed has said
 	doubt     span       // positions that may have been sent before, nobody knows to whom, or under another name
 	maybe     uint64     // positions up to here may have been sent before
 	suspect   uint64     // positions up to here are read one by one: one of them was refused or is damaged
@@ -122,17 +123,18 @@ func New(o Options) (*Share, error) {
 	o.HandOver = or(o.HandOver, 10*time.Second)
 	o.ReturnAfter = or(o.ReturnAfter, 30*time.Second)
 	o.Bound = or(o.Bound, 24<<20)
+	if o.Handed == nil {
+		o.Handed = func() uint64 { return 0 }
+	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	s := &Share{o: o, own: map[record.SenderID]bool{}, maybe: o.Handed, doubt: span{1, o.Handed},
+	s := &Share{o: o, own: map[record.SenderID]bool{},
 		reading: make(chan struct{}, 1), minding: make(chan struct{}, 1)}
 	for n := range o.parts() {
 		s.parts = append(s.parts, newPart(n, o.label(n)))
 		s.own[s.parts[n].id(o.Sender)] = true
 	}
-	s.committed, _ = o.Backlog.Acked()
-	s.done, s.top, s.given = s.committed, s.committed, s.committed
 	return s, nil
 }
 
@@ -149,8 +151,12 @@ func or[T comparable](v, otherwise T) T {
 func (s *Share) Run(ctx context.Context) error {
 	lives, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
+	handed := s.o.Handed() // not before: another Share may have had the backlog since New
+	acked, _ := s.o.Backlog.Acked()
 	s.mu.Lock()
 	s.ctx, s.stop, s.running = lives, stop, true
+	s.handed, s.maybe, s.doubt = handed, handed, span{1, handed}
+	s.committed, s.done, s.top, s.given = acked, acked, acked, acked
 	s.mu.Unlock()
 	s.o.Backlog.Rewind()
 	var minder sync.WaitGroup

@@ -44,7 +44,7 @@ func (s *Share) answers(receiver record.SenderID, m *member) *member {
 // covered notes what a receiver holds: a mark of a part covers what it holds itself, or what another has acknowledged
 // before. Called with mu held.
 func (s *Share) covered(marks []record.Durable) {
-	if s.done < s.o.Handed { // later, nothing comes that was sent before this life
+	if s.done < s.handed { // later, nothing comes that was sent before this life
 		for _, d := range marks {
 			s.held.raise(d.Stream, d.Seq)
 		}
