@@ -142,8 +142,9 @@ func (s *Share) start(m *member, now time.Time) {
 	}
 	ctx, cancel := context.WithCancel(s.ctx)
 	m.running, m.cancel, m.since, m.ill, m.left = true, cancel, now, time.Time{}, false
+	who := m.Member // as it is now: SetMembers may change its weight
 	s.wg.Go(func() {
-		err := s.o.Run(ctx, m.Member, m.lane)
+		err := s.o.Run(ctx, who, m.lane)
 		over := ctx.Err() != nil
 		cancel()
 		m.lane.Down(err)
@@ -151,7 +152,7 @@ func (s *Share) start(m *member, now time.Time) {
 		defer s.mu.Unlock()
 		m.running, m.since = false, time.Time{}
 		if err == nil && !over {
-			err = fmt.Errorf("the connection of member %s ended without being asked to", m.Name)
+			err = fmt.Errorf("the connection of member %s ended without being asked to", who.Name)
 		}
 		if err != nil {
 			s.fail(err)

@@ -1,9 +1,14 @@
 package share_test
 
 import (
+	"context"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"ftfuse/internal/record"
+	"ftfuse/internal/share"
 )
 
 // A reload makes the next Share of a backlog while the one before still gives out. What that has sent since, and was not acknowledged
@@ -34,5 +39,38 @@ func TestTakesOver(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// Weights may change while connections begin.
+func TestWeightsChangeAsMembersBegin(t *testing.T) {
+	began := make(chan share.Member, 10_000)
+	s, err := share.New(share.Options{Policy: share.Balance, Backlog: newStore().open(), Sender: record.SenderID{1},
+		Run: func(ctx context.Context, m share.Member, _ *share.Lane) error {
+			began <- m
+			<-ctx.Done()
+			return nil
+		}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	const names = 300
+	for i := range 20 * names {
+		name := strconv.Itoa(i / 20)
+		if err := s.SetMembers([]share.Member{{Name: name, Address: name, Weight: 1 + i%20}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for m := range began {
+		if m.Name == strconv.Itoa(names-1) { // the last list has that one
+			break
+		}
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 }
