@@ -23,7 +23,8 @@ const mostForPlugins = 8 << 30
 // on the way to a target they get others (share.Relayed).
 type intake struct {
 	*queue.Queue
-	room func() error // nil when there is room for more
+	room func() error    // nil when there is room for more
+	to   func() []string // the cursors that what comes now is for; nil: all that there are
 }
 
 func (r *receiver) queueDir() string { return filepath.Join(r.cfg.StateDir, "queue") }
@@ -41,7 +42,17 @@ func (r *receiver) openIntake() (*intake, error) {
 	if past.Quarantined != "" {
 		r.log.Error("queue was damaged", notice.QueueDamaged, "lost_positions", past.Lost, "moved_to", past.Quarantined)
 	}
-	return &intake{Queue: q, room: func() error { return r.room(q) }}, nil
+	return &intake{Queue: q, room: func() error { return r.room(q) }, to: func() []string { return r.takers(q) }}, nil
+}
+
+// takers are the cursors of the targets and plug-ins that are configured, nil where the queue has no others. Others are of such as
+// are gone: what waited for them stays, and more would wait for nobody.
+func (r *receiver) takers(q *queue.Queue) []string {
+	now := r.ruling.Load().cursors
+	if !slices.ContainsFunc(q.Cursors(), func(name string) bool { return !slices.Contains(now, name) }) {
+		return nil
+	}
+	return now
 }
 
 // bound returns the bytes that may wait at a cursor, beyond which the oldest are dropped; 0: nothing is dropped.
@@ -101,6 +112,11 @@ func (i *intake) Put(ctx context.Context, chunks []record.Chunk) error {
 	}
 	if len(fresh) == 0 {
 		return nil
+	}
+	if to := i.to(); to != nil {
+		for k := range fresh {
+			fresh[k].Targets = to
+		}
 	}
 	err := i.room()
 	if err == nil {

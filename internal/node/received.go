@@ -13,8 +13,9 @@ import (
 
 // received is all that a receiver's configuration says of data, compiled. A reload replaces it as a whole.
 type received struct {
-	cfg    *config.Receiver // that it is made of
-	byName map[string]*refine.Rule
+	cfg     *config.Receiver // that it is made of
+	byName  map[string]*refine.Rule
+	cursors []string // of its targets and plug-ins in the queue; never empty: what is for nobody is for "", which is none
 
 	mu    sync.Mutex // guards hosts
 	hosts map[string]*rules.Matcher
@@ -35,6 +36,19 @@ func newReceived(cfg *config.Receiver) (*received, error) {
 		if r.byName[c.Name], err = compile(c.Name, filterOptions(c.Filters, c.Otherwise, c.Sample, targets, cfg.Patterns), nil); err != nil {
 			return nil, fmt.Errorf("rule %s: %w", c.Name, err)
 		}
+	}
+	for _, t := range cfg.Targets {
+		for _, o := range outlets(t) {
+			r.cursors = append(r.cursors, o.cursor)
+		}
+	}
+	for _, o := range cfg.Outputs {
+		if o.Type == "plugin" {
+			r.cursors = append(r.cursors, o.Name)
+		}
+	}
+	if r.cursors == nil {
+		r.cursors = []string{""}
 	}
 	_, err := r.matcher("") // says what is wrong with a pattern
 	return r, err
