@@ -98,6 +98,29 @@ func TestUnknownMarksAreNotKept(t *testing.T) {
 	}
 }
 
+// Peers that bring streams by the hundred thousand have their marks in the ledger; memory holds some of them.
+func TestMarksInMemoryAreBounded(t *testing.T) {
+	r := newRig(t)
+	r.Path = "all"
+	r.open()
+	var all []record.Chunk
+	for i := range uint64(maxMarks + 100) {
+		all = append(all, chunk(&record.Source{Stream: record.Stream{Sender: record.SenderID{1}, Epoch: i + 1}, Host: "h"}, 7, "x", "x\n"))
+	}
+	r.put(all...)
+	if n := len(r.out.marks); n > maxMarks {
+		t.Errorf("got %d marks in memory, want at most %d", n, maxMarks)
+	}
+	for i := range all {
+		if m := r.out.Mark(all[i].Source.Stream); m.Seq != 7 {
+			t.Fatalf("stream %d: got %+v, want sequence 7", i, m)
+		}
+	}
+	if n := len(r.out.marks); n > maxMarks {
+		t.Errorf("got %d marks in memory when all were asked for, want at most %d", n, maxMarks)
+	}
+}
+
 func descriptors(t *testing.T) int {
 	t.Helper()
 	list, err := os.ReadDir("/proc/self/fd")

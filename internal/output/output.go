@@ -218,14 +218,19 @@ func (o *Output) mark(s record.Stream) (record.Durable, error) {
 	if err != nil || m.Seq == 0 { // a peer can ask for any number of streams that nobody has
 		return m, err
 	}
-	if len(o.marks) >= maxMarks {
+	o.keep(m)
+	return m, nil
+}
+
+// keep has a mark in memory, in the place of another one when there are many. Called with mmu held.
+func (o *Output) keep(m record.Durable) {
+	if _, known := o.marks[m.Stream]; !known && len(o.marks) >= maxMarks {
 		for k := range o.marks {
 			delete(o.marks, k)
 			break
 		}
 	}
-	o.marks[s] = m
-	return m, nil
+	o.marks[m.Stream] = m
 }
 
 // Close waits for the append that is under way and closes the files. Put then fails with ErrClosed.

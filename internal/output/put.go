@@ -272,7 +272,7 @@ func (o *Output) remember(marks []record.Durable) {
 	o.mmu.Lock()
 	defer o.mmu.Unlock()
 	for _, m := range marks {
-		o.marks[m.Stream] = m
+		o.keep(m)
 	}
 }
 
