@@ -159,7 +159,10 @@ func (s *session) handshake(ctx context.Context) error {
 	}
 	own := record.Stream{Sender: o.Identity.Sender, Epoch: epoch}
 	for _, st := range append([]record.Stream{own, acked.Stream}, o.Streams()...) {
-		if st != (record.Stream{}) && !slices.Contains(hello.Streams, st) && len(hello.Streams) < wire.MaxStreams {
+		if len(hello.Streams) == wire.MaxStreams { // a relay may have hundreds of thousands: its receiver waits for HELLO
+			break
+		}
+		if st != (record.Stream{}) && !slices.Contains(hello.Streams, st) {
 			hello.Streams = append(hello.Streams, st)
 		}
 	}
