@@ -21,7 +21,7 @@ func (a *asking) describe(context.Context) bool {
 	credit := Step{Name: "credit", Result: OK, Text: fmt.Sprintf("%s may be under way", size(w.Credit))}
 	if w.Credit == 0 {
 		credit.Result, credit.Text = Warning, "none: the receiver takes nothing just now"
-		credit.Hint = "its outputs are in trouble, or its memory is taken: `ftfuse status` there"
+		credit.Hint = "the quota that its `peers` give this machine is used up: `ftfuse status` there says until when"
 	}
 	a.note(credit)
 	if err := w.Limits.Check(); err != nil {
