@@ -129,15 +129,34 @@ func (c *Chain) Apply(rec []byte, key uint64, s *Scratch) Verdict {
 	if c.fixed != nil {
 		return *c.fixed
 	}
-	set := c.set
-	if set.sample > 1 && key%set.sample != 0 {
+	if n := c.set.sample; n > 1 && key%n != 0 {
 		return Verdict{By: BySample}
 	}
+	return c.walk(rec, s, len(c.set.steps), true)
+}
+
+// Change returns what filters make of a piece that goes on with a record, nil for the piece as it is, as Verdict.Text. The
+// record's first piece was kept by the filter by (Verdict.By), or by none, ByOtherwise. No filter decides any more, and
+// those behind by are not asked: what would have been redacted in the record is redacted in its pieces, whatever else they hold.
+func (c *Chain) Change(rec []byte, by int, s *Scratch) []byte {
+	if c.fixed != nil {
+		return nil
+	}
+	last := len(c.set.steps)
+	if by >= 0 {
+		last = by
+	}
+	return c.walk(rec, s, last, false).Text
+}
+
+// walk asks the filters up to the one called last. If they do not decide, Verdict.Text alone counts.
+func (c *Chain) walk(rec []byte, s *Scratch, last int, decide bool) Verdict {
+	set := c.set
 	end := len(rec) - endLen(rec)
 	text, changed, wasCut := rec[:end], false, false
 	f := set.undecided()
 	set.look(text, s)
-	for i := c.next(s, 0); i >= 0; i = c.next(s, i+1) {
+	for i := c.next(s, 0); i >= 0 && i <= last; i = c.next(s, i+1) {
 		st := &set.steps[i]
 		after, did, holds := st.run(text, s)
 		if !holds {
@@ -148,7 +167,7 @@ func (c *Chain) Apply(rec []byte, key uint64, s *Scratch) Verdict {
 			text, cut = s.keep(after)
 			changed, wasCut = true, wasCut || cut
 		}
-		if f.take(st, i) {
+		if decide && f.take(st, i) {
 			break
 		}
 		if did {
@@ -156,7 +175,7 @@ func (c *Chain) Apply(rec []byte, key uint64, s *Scratch) Verdict {
 		}
 	}
 	v := f.verdict()
-	if changed && v.Keep {
+	if changed && (v.Keep || !decide) {
 		v.Text, v.Cut = s.put(append(text, rec[end:]...)), wasCut
 	}
 	return v

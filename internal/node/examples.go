@@ -171,6 +171,7 @@ func writer(t config.Test, mode record.Mode) *record.Writer {
 func (e *example) trace(chunks []record.Chunk, rule *refine.Rule, filters []config.Filter) {
 	var s filter.Scratch
 	var first TestRecord // piece of the record that goes on: it decides about all of them
+	var by int           // that decided about it
 	for i := range chunks {
 		c := &chunks[i]
 		if c.Gap != nil {
@@ -182,6 +183,9 @@ func (e *example) trace(chunks []record.Chunk, rule *refine.Rule, filters []conf
 			t := TestRecord{Text: string(rec), Became: string(rec), By: "otherwise", Action: filter.Deny,
 				Continues: off == 0 && c.Flags&record.Continues != 0, Continued: off+len(rec) == len(c.Data) && c.Flags&record.Continued != 0}
 			v := chain.Apply(rec, filter.Key(c.Handle, c.Offset+uint64(off)), &s)
+			if t.Continues {
+				v.By, v.Text = by, chain.Change(rec, by, &s)
+			}
 			t.Targets = rule.Filter.Names(v.Targets)
 			if v.Text != nil {
 				t.Became = string(v.Text)
@@ -198,7 +202,7 @@ func (e *example) trace(chunks []record.Chunk, rule *refine.Rule, filters []conf
 				t.Targets, t.Action, t.By = first.Targets, first.Action, first.By
 			}
 			if t.Continued {
-				first = t
+				first, by = t, v.By
 			}
 			e.Records = append(e.Records, t)
 		})

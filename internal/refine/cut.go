@@ -23,17 +23,21 @@ type verdict struct {
 // begun is what was decided of a record by its first piece.
 type begun struct {
 	verdict
-	rule  *Rule    // that the set of targets belongs to
+	by    int      // the filter that did, as filter.Verdict says it
+	rule  *Rule    // that by and the set of targets belong to
 	names []string // of the targets
 }
 
-// under is the verdict with the targets as st's rule numbers them: rules may be exchanged within a record.
-func (b begun) under(st *fileState) verdict {
-	v := b.verdict
-	if b.rule != st.rule && v.fate == kept {
-		v.targets = st.bits(b.names)
+// under is what was decided, with the targets as st's rule numbers them: rules may be exchanged within a record. Of other
+// rules all filters change what follows.
+func (b begun) under(st *fileState) begun {
+	if b.rule == st.rule {
+		return b
 	}
-	return v
+	if b.rule, b.by = st.rule, filter.ByOtherwise; b.fate == kept {
+		b.targets = st.bits(b.names)
+	}
+	return b
 }
 
 // part is a run of a chunk's records that have the same fate, or one record whose text is changed.
@@ -67,20 +71,22 @@ func (k *cutter) do(s *Stage, c *record.Chunk, data []byte, st *fileState, chain
 		if goesOn {
 			p.ends = 0
 		}
-		p.verdict = k.judge(chain, rec, c.Handle, c.Offset+uint64(off), &p)
-		if b, known := s.begun(c.Handle, comes); known {
-			p.verdict = b.under(st) // the record's first piece decides
-			if p.fate == kept {
-				limits.charge(len(rec))
+		b, known := s.begun(c.Handle, comes)
+		switch {
+		case !known:
+			b = begun{rule: st.rule}
+			if b.verdict, b.by = k.judge(chain, rec, c.Handle, c.Offset+uint64(off), &p); b.fate == kept && !limits.take(len(rec)) {
+				b.fate, p.text = limited, nil
 			}
-		} else if p.fate == kept && !limits.take(len(rec)) {
-			p.fate = limited
+		case b.fate == kept: // the record's first piece decides
+			b = b.under(st)
+			k.say(chain.Change(rec, b.by, &k.scratch), &p)
+			limits.charge(len(rec))
 		}
-		if p.fate != kept {
-			p.text = nil
-		}
+		p.verdict = b.verdict
 		if goesOn {
-			s.remember(c.Handle, begun{p.verdict, st.rule, st.targets(p.targets)})
+			b.names = st.targets(b.targets)
+			s.remember(c.Handle, b)
 		} else if comes {
 			delete(s.long, c.Handle)
 		}
@@ -89,21 +95,27 @@ func (k *cutter) do(s *Stage, c *record.Chunk, data []byte, st *fileState, chain
 	build(s, c, data, st, k)
 }
 
-// judge asks the filters. A changed text lies in k.texts.
-func (k *cutter) judge(chain *filter.Chain, rec []byte, handle, offset uint64, p *part) verdict {
+// judge asks the filters, and returns which one decided.
+func (k *cutter) judge(chain *filter.Chain, rec []byte, handle, offset uint64, p *part) (verdict, int) {
 	v := chain.Apply(rec, filter.Key(handle, offset), &k.scratch)
 	if !v.Keep {
-		return verdict{fate: cut}
+		return verdict{fate: cut}, v.By
 	}
-	if v.Text != nil {
-		if k.texts == nil { // of a text that is empty there must be something, too
-			k.texts = make([]byte, 0, 64)
-		}
-		start := len(k.texts)
-		k.texts = append(k.texts, v.Text...)
-		p.text = k.texts[start:len(k.texts):len(k.texts)]
+	k.say(v.Text, p)
+	return verdict{targets: v.Targets}, v.By
+}
+
+// say gives p another text, unless that is nil. It lies in k.texts.
+func (k *cutter) say(text []byte, p *part) {
+	if text == nil {
+		return
 	}
-	return verdict{targets: v.Targets}
+	if k.texts == nil { // of a text that is empty there must be something, too
+		k.texts = make([]byte, 0, 64)
+	}
+	start := len(k.texts)
+	k.texts = append(k.texts, text...)
+	p.text = k.texts[start:len(k.texts):len(k.texts)]
 }
 
 // add joins p to the part before, if they are of one kind. A piece that is taken out and goes on stays alone: see builder.add.
@@ -116,6 +128,19 @@ func (k *cutter) add(p part) {
 		}
 	}
 	k.parts = append(k.parts, p)
+}
+
+// ends makes of c, the end of a record that has no bytes of its own, what was decided about the record.
+func (s *Stage) ends(c *record.Chunk, b begun, st *fileState) {
+	delete(s.long, c.Handle)
+	switch b.fate {
+	case kept:
+		c.Targets = st.targets(b.targets)
+	case cut:
+		c.Cut.Records, c.Records = c.Records, 0
+	case limited:
+		c.Gap, c.Records, c.Flags = &record.Gap{Reason: record.Limited, Records: uint64(c.Records)}, 0, 0
+	}
 }
 
 // maxLong bounds what is remembered of long records; one whose first piece is forgotten is judged by each piece.

@@ -98,16 +98,19 @@ func (s *Stage) one(c *record.Chunk) {
 		return
 	}
 	st := s.stateOf(c.File)
-	if c.Gap != nil || st.rule.idle() || c.Len == 0 { // changed in its place, so that nothing is allocated
+	b, goesOn := s.begun(c.Handle, c.Flags&record.Continues != 0)
+	if c.Gap != nil || c.Len == 0 || st.rule.idle() && !goesOn { // changed in its place, so that nothing is allocated
 		s.out = append(s.out, *c)
 		o := &s.out[len(s.out)-1]
-		o.File, o.Targets = st.file, st.rule.Targets
+		if o.File, o.Targets = st.file, st.rule.Targets; goesOn && c.Gap == nil {
+			s.ends(o, b.under(st), st)
+		}
 		return
 	}
 	n := *c
 	n.File, n.Targets = st.file, st.rule.Targets
 	chain := st.chainFor(c)
-	if v, ok := chain.Fixed(); ok && len(st.rule.Limits) == 0 { // no need to look at it
+	if v, ok := chain.Fixed(); ok && len(st.rule.Limits) == 0 && !goesOn { // no need to look at it
 		s.out = append(s.out, whole(&n, v, st))
 		return
 	}

@@ -39,7 +39,7 @@ func (v *View) Of(c *record.Chunk) *record.Chunk {
 		if p.to == len(c.Data) && c.Flags&record.Continued != 0 {
 			p.ends = 0
 		}
-		p.verdict = v.k.judge(chain, rec, c.Handle, c.Offset+uint64(off), &p)
+		p.verdict, _ = v.k.judge(chain, rec, c.Handle, c.Offset+uint64(off), &p)
 		v.take(p, me)
 	}, func(from, to int) { v.take(same(chain.Default(), c.Data, from, to), me) })
 	return v.render(c)
