@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -45,6 +46,32 @@ func TestReleaseAroundWhatIsInFlight(t *testing.T) {
 		if gone, want := p[5] == 0, i == 2 || i == 3; gone != want {
 			t.Errorf("megabyte %d: gone %v, want %v", i, gone, want)
 		}
+	}
+}
+
+// What lies in the queue itself counts for the limit as spools do.
+func TestWhatTheQueueHoldsIsBounded(t *testing.T) {
+	var held atomic.Int64
+	asked := make(chan int64, 1)
+	start(t, t.TempDir(), newChain(), Recovery{}, func(o *Options) {
+		o.MaxSize, o.Held = 1<<20, held.Load
+		o.DropOldest = func(n int64) (int64, error) {
+			held.Add(-n)
+			select {
+			case asked <- n:
+			default:
+			}
+			return n, nil
+		}
+	})
+	held.Store(1<<20 + 1000)
+	select {
+	case n := <-asked:
+		if n != 1000 || held.Load() != 1<<20 {
+			t.Errorf("asked to drop %d bytes, %d are left; want 1000, and the limit", n, held.Load())
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("nothing was dropped, want 1000 bytes")
 	}
 }
 

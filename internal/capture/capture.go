@@ -33,7 +33,7 @@ type Options struct {
 	Logger  *slog.Logger
 	Pulses  *pulse.Group // the follower has one, and is at work while it has its turn
 
-	MaxSize     int64 // bytes of spools on disk; 0 no limit
+	MaxSize     int64 // bytes of spools on disk, and bytes that are not delivered, wherever they lie; 0 no limit
 	MaxSpools   int   // spools of open capture; beyond, opens are refused one, and write capture takes them. Default: see maxSpools
 	MinFree     int64 // bytes to leave free on the spools' file system
 	SegmentSize int   // bytes of payload per log segment, default 16 MiB

@@ -61,7 +61,8 @@ func (c *Capture) measured(r *raw) (int64, error) {
 func (c *Capture) over() int64 {
 	var n int64
 	if c.o.MaxSize > 0 {
-		n = c.use.disk.Load() - c.o.MaxSize
+		// What filters have rewritten and what plug-ins say lies in the queue itself, and takes no spool.
+		n = max(c.use.disk.Load(), c.o.Held()+c.use.unseen.Load()) - c.o.MaxSize
 	}
 	if c.o.MinFree > 0 {
 		var st unix.Statfs_t

@@ -100,6 +100,38 @@ func TestDiskBound(t *testing.T) {
 	t.Logf("peak %d MiB of %d MiB; %d lines, %d dropped", peak>>20, bound>>20, lines, dropped)
 }
 
+// What filters rewrite lies in the queue itself and no more in spools: the bound holds for it too, and the counters know what went.
+func TestDiskBoundOfWhatIsRewritten(t *testing.T) {
+	t.Parallel()
+	const bound = 8 << 20
+	s := newSite(t)
+	s.queueX = "  max_size: 8MiB\n  segment_size: 1MiB"
+	s.rulesX = `
+  - {name: same, match: ["**"], targets: [main], filters: [{action: rewrite, match: '^.*$', rewrite: '$0'}]}`
+	s.startSender()
+	w := s.load("open", "open.log", "-pad", "8000", "-pause", "20us")
+	s.until("much more than the bound is written", 60*time.Second, func() bool { return s.size("open.log") > 4*bound })
+	lines := w.end(t)
+	s.until("what is over the bound is dropped", 20*time.Second, func() bool {
+		return s.status("sender").Sender.Queue.Bytes <= bound && used(t, s.dir+"/sender/queue") <= 2*bound
+	})
+	s.startReceiver()
+	s.drained()
+	arrived := strings.Count(s.received(w.file), "\n")
+	w.lossy = true
+	w.check(t, s.received(w.file))
+	var delivered, dropped uint64
+	for _, f := range s.status("sender").Sender.Flows {
+		if !f.Balanced() {
+			t.Errorf("counters do not agree: %+v", f)
+		}
+		delivered, dropped = delivered+f.Delivered.Records, dropped+f.Dropped.Total().Records
+	}
+	if arrived != int(delivered) || arrived+int(dropped) != lines || dropped == 0 {
+		t.Errorf("%d lines written, %d arrived; counters say %d delivered, %d dropped", lines, arrived, delivered, dropped)
+	}
+}
+
 func TestUnits(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

@@ -73,7 +73,7 @@ func queueStatus(q queue.Stats, dir, stateDir string, maxSize, minFree config.Si
 
 func (s *sender) queueStatus(q queue.Stats) control.QueueStatus {
 	qs := queueStatus(q, s.cfg.Queue.Dir, s.cfg.StateDir, s.cfg.Queue.MaxSize, s.cfg.Queue.MinFree)
-	if s.capture.Usage().Disk > int64(s.cfg.Queue.MaxSize) || qs.DiskFree < qs.MinFree {
+	if max(uint64(s.capture.Usage().Disk), qs.Bytes) > qs.MaxSize || qs.DiskFree < qs.MinFree {
 		qs.State = "full"
 	}
 	return qs
