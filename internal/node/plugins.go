@@ -57,6 +57,7 @@ type pluginParts struct {
 	store   record.Store
 	sender  record.SenderID
 	host    string
+	fields  map[string][]string                           // of what it says in the journal
 	records func(ctx context.Context, lines []byte) error // for stdout: records
 	view    func(*record.Chunk) *record.Chunk             // what rules leave of a chunk for it; nil: all
 	log     *slog.Logger
@@ -69,7 +70,7 @@ func newFed(c config.Output, p pluginParts) (*fed, error) {
 		return nil, err
 	}
 	from := &taken{Backlog: p.cursor}
-	o.Backlog, o.Store, o.Sender, o.Host, o.Records = from, p.store, p.sender, p.host, p.records
+	o.Backlog, o.Store, o.Sender, o.Host, o.Fields, o.Records = from, p.store, p.sender, p.host, p.fields, p.records
 	o.Logger, o.Pulses = p.log.With("part", "plugin"), p.pulses
 	made, err := plugin.New(o)
 	if err != nil {
@@ -166,8 +167,8 @@ func credential(c config.Plugin) (*plugin.Credential, error) {
 }
 
 // newPlugin makes a plug-in of a sender.
-func (s *sender) newPlugin(c config.Output, cur *queue.Cursor) (destination, error) {
-	p := pluginParts{cursor: cur, store: s.capture, sender: s.source.Sender, host: s.source.Host, log: s.log, pulses: &s.pulses}
+func (s *sender) newPlugin(cfg *config.Sender, c config.Output, cur *queue.Cursor) (destination, error) {
+	p := pluginParts{cursor: cur, store: s.capture, sender: s.source.Sender, host: s.source.Host, fields: senderFields(cfg, c.Name), log: s.log, pulses: &s.pulses}
 	if c.Plugin.Stdout == "records" {
 		p.records = s.recordsOf(c)
 	}

@@ -205,7 +205,7 @@ func (r *receiver) newPlugins(cfg *config.Receiver) (map[string]destination, err
 			continue
 		}
 		var err error
-		if all[c.Name], err = r.newPlugin(c); err != nil {
+		if all[c.Name], err = r.newPlugin(cfg, c); err != nil {
 			return nil, fmt.Errorf("output %s: %w", c.Name, err)
 		}
 	}
@@ -225,13 +225,13 @@ func (r *receiver) wantIntake() error {
 	return r.adopt()
 }
 
-// newPlugin makes a plug-in, which takes what waits at its cursor.
-func (r *receiver) newPlugin(c config.Output) (destination, error) {
+// newPlugin makes the plug-in c of cfg, which takes what waits at its cursor.
+func (r *receiver) newPlugin(cfg *config.Receiver, c config.Output) (destination, error) {
 	cur, err := r.intake.Load().Cursor(c.Name)
 	if err != nil {
 		return nil, err
 	}
-	return newFed(c, pluginParts{cursor: cur, store: inline{}, host: r.host, view: r.view(c.Name), log: r.log, pulses: &r.pulses})
+	return newFed(c, pluginParts{cursor: cur, store: inline{}, host: r.host, fields: receiverFields(cfg, c.Name), view: r.view(c.Name), log: r.log, pulses: &r.pulses})
 }
 
 // inline is the store of a queue whose payload lies in its entries.

@@ -146,7 +146,7 @@ func (s *sender) prepare(old, next *ruling) (*change, error) {
 		}
 	}
 	for _, o := range cfg.Outputs {
-		if err := c.add(s.destinations, was, "output", o.Name, o, func() (destination, error) { return s.newLocal(o) }); err != nil {
+		if err := c.add(s.destinations, was, "output", o.Name, o, func() (destination, error) { return s.newLocal(cfg, o) }); err != nil {
 			return nil, err
 		}
 	}

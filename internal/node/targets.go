@@ -17,14 +17,14 @@ type peer struct {
 
 func (p *peer) run(ctx context.Context) error { return p.up.Run(ctx) }
 
-// newLocal makes an output of this machine, which takes what waits at its cursor.
-func (s *sender) newLocal(c config.Output) (destination, error) {
+// newLocal makes the output c of cfg, of this machine, which takes what waits at its cursor.
+func (s *sender) newLocal(cfg *config.Sender, c config.Output) (destination, error) {
 	cur, err := s.queue.Cursor(c.Name)
 	if err != nil {
 		return nil, err
 	}
 	if c.Type == "plugin" {
-		return s.newPlugin(c, cur)
+		return s.newPlugin(cfg, c, cur)
 	}
 	return &local{s: s, cfg: c, cur: cur}, nil
 }
@@ -42,7 +42,7 @@ func (s *sender) openDestinations(cfg *config.Sender) (map[string]destination, e
 		}
 	}
 	for _, o := range cfg.Outputs {
-		d, err := s.newLocal(o)
+		d, err := s.newLocal(cfg, o)
 		if err != nil {
 			return nil, fmt.Errorf("output %s: %w", o.Name, err)
 		}

@@ -151,7 +151,7 @@ func TestNewRefuses(t *testing.T) {
 		"an absolute path, or a name": func(o *Options) { o.Command = []string{"bin/x"} },
 		"want NAME=VALUE":             func(o *Options) { o.Environment = []string{"X"} },
 		"want both":                   func(o *Options) { o.Backlog = nil },
-		"capital letters":             func(o *Options) { o.Fields = map[string]string{"a": "b"} },
+		"capital letters":             func(o *Options) { o.Fields = map[string][]string{"a": {"b"}} },
 		"want one in a line":          func(o *Options) { o.Name = "" },
 		"a NUL":                       func(o *Options) { o.Command = []string{"x", "\x00"} },
 		"nobody who takes":            func(o *Options) { o.Stdout = Records },

@@ -16,7 +16,7 @@ import (
 // A line of the child is an entry of its own.
 func TestJournal(t *testing.T) {
 	r := newRig(t)
-	r.Stdout, r.Fields, r.Identifier = Journal, map[string]string{"FTFUSE_RULE": "app", "FTFUSE_MOUNT": "m"}, "shape"
+	r.Stdout, r.Fields, r.Identifier = Journal, map[string][]string{"FTFUSE_RULE": {"app"}, "FTFUSE_MOUNT": {"l", "m"}}, "shape"
 	r.sh(`echo out; echo '<3>bad'; printf '\n<x>as it is\n'; head -c 100000 /dev/zero | tr '\0' y; echo; printf 'no end'; exec cat`)
 	p := r.start()
 	var got []map[string]string
@@ -36,7 +36,7 @@ func TestJournal(t *testing.T) {
 		if e["MESSAGE"] != w.message || e["PRIORITY"] != w.priority {
 			t.Errorf("entry %d: got %.40q with priority %s, want %.40q with %s", i, e["MESSAGE"], e["PRIORITY"], w.message, w.priority)
 		}
-		if e["SYSLOG_IDENTIFIER"] != "shape" || e["FTFUSE_OUTPUT"] != "out" || e["FTFUSE_PLUGIN_PID"] != pid || e["FTFUSE_RULE"] != "app" || e["FTFUSE_MOUNT"] != "m" {
+		if e["SYSLOG_IDENTIFIER"] != "shape" || e["FTFUSE_OUTPUT"] != "out" || e["FTFUSE_PLUGIN_PID"] != pid || e["FTFUSE_RULE"] != "app" || e["FTFUSE_MOUNT"] != "l m" {
 			t.Errorf("entry %d: got %v", i, e)
 		}
 	}

@@ -68,10 +68,10 @@ type Options struct {
 	// pieces. It is called again, after a pause, with what it returned an error for. It must not keep lines.
 	Records func(ctx context.Context, lines []byte) error
 
-	Identifier string            // SYSLOG_IDENTIFIER; Name
-	Fields     map[string]string // more fields of its entries in the journal: FTFUSE_RULE, FTFUSE_MOUNT
-	Socket     string            // of journald; the usual one
-	Stderr     io.Writer         // where there is no journal; os.Stderr
+	Identifier string              // SYSLOG_IDENTIFIER; Name
+	Fields     map[string][]string // more fields of its entries in the journal, with their values: FTFUSE_RULE, FTFUSE_MOUNT
+	Socket     string              // of journald; the usual one
+	Stderr     io.Writer           // where there is no journal; os.Stderr
 
 	RestartMin, RestartMax time.Duration // bounds of the pause before a start; 100 ms, 1 minute
 	StopTimeout            time.Duration // from the end of its input to SIGTERM; 10 s

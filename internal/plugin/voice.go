@@ -37,7 +37,9 @@ func newVoice(o *Options, stats *counters) *voice {
 	v.tail = journald.Field(nil, "SYSLOG_IDENTIFIER", o.Identifier)
 	v.tail = journald.Field(v.tail, "FTFUSE_OUTPUT", o.Name)
 	for _, k := range slices.Sorted(maps.Keys(o.Fields)) {
-		v.tail = journald.Field(v.tail, k, o.Fields[k])
+		for _, value := range o.Fields[k] {
+			v.tail = journald.Field(v.tail, k, value)
+		}
 	}
 	return v
 }

@@ -92,7 +92,11 @@ func (d *Journald) file(oob []byte) []byte {
 	return text
 }
 
-// Parse reads the fields of an entry in journald's native protocol.
+// several are the fields that an entry may have more than once, as journald takes it: for what a plug-in is fed from.
+var several = map[string]bool{"FTFUSE_RULE": true, "FTFUSE_MOUNT": true}
+
+// Parse reads the fields of an entry in journald's native protocol. The values of a field that comes more than once have a
+// blank between them.
 func Parse(b []byte) (map[string]string, error) {
 	fields := map[string]string{}
 	for len(b) > 0 {
@@ -111,8 +115,10 @@ func Parse(b []byte) (map[string]string, error) {
 			}
 			value, rest = rest[:n], rest[n+1:]
 		}
-		if _, twice := fields[string(key)]; twice {
+		if first, twice := fields[string(key)]; twice && !several[string(key)] {
 			return nil, fmt.Errorf("%s twice", key)
+		} else if twice {
+			value = []byte(first + " " + string(value))
 		}
 		fields[string(key)], b = string(value), rest
 	}
