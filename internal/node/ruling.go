@@ -76,11 +76,14 @@ func compileRule(c config.Rule, patterns []config.Pattern) (*refine.Rule, error)
 	return compile(c.Name, filterOptions(c.Filters, c.Otherwise, c.Sample, c.Targets, patterns), c.Limits)
 }
 
-// inherit takes over what quotas have counted, limit by limit in written order.
+// inherit takes over limits that are the same, with all that they have counted and until the moment when the new rules hold;
+// of others what quotas have counted. Limits are told apart by their written order.
 func inherit(limits, before []*refine.Limit) {
 	now := time.Now()
 	for i := range min(len(limits), len(before)) {
-		if limits[i].Per == before[i].Per && limits[i].Every == before[i].Every {
+		if limits[i].Same(before[i]) {
+			limits[i] = before[i]
+		} else if limits[i].Per == before[i].Per && limits[i].Every == before[i].Every {
 			limits[i].Restore(before[i].Used(), now)
 		}
 	}

@@ -31,6 +31,11 @@ type Limit struct {
 	used map[string]*bucket
 }
 
+// Same reports whether two limits bound the same in the same way.
+func (l *Limit) Same(o *Limit) bool {
+	return l.Per == o.Per && l.Bytes == o.Bytes && l.Records == o.Records && l.Burst == o.Burst && l.Quota == o.Quota && l.Every == o.Every
+}
+
 // bucket is one allowance. The follower alone uses it, but for Used, under Limit.mu.
 type bucket struct {
 	limit   *Limit
