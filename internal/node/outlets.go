@@ -87,7 +87,7 @@ type way struct {
 func newWay(cfg *config.Sender, classes []pace.Class) *way {
 	w := &way{class: map[string]pace.Class{}, plain: len(classes) == 0}
 	for _, r := range cfg.Rules {
-		if c := classOf(r.Priority); c != pace.Normal {
+		if c := classOf(r.Priority); r.Send && c != pace.Normal { // what is open of one that sends no more goes as normal data does
 			w.class[r.Name] = c
 		}
 	}

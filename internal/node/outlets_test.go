@@ -57,6 +57,8 @@ func TestChunksForCursors(t *testing.T) {
 		"three": {`rules: [{name: r, match: ["*.r"], targets: [main]}, {name: errors, match: ["*.e"], priority: high, targets: [main, copies]}, {name: debug, match: ["*.d"], priority: low, targets: [main]}]`,
 			[]record.Chunk{chunk("errors", "main", "copies"), chunk("r", "main"), chunk("debug", "main"), chunk("debug"), {Targets: []string{"main"}}},
 			[]string{"[main:high copies/a:high copies/b:high]", "[main]", "[main:low]", "[default copies/a copies/b main]", "[main]"}},
+		"of a rule that sends no more": {`rules: [{name: r, match: ["*.r"], targets: [copies]}, {name: kept, match: ["*.k"], priority: high, send: false}]`,
+			[]record.Chunk{chunk("kept", "copies")}, []string{"[copies/a copies/b]"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r, err := newRuling(loadedSender(t, c.rules, head), nil)
