@@ -94,13 +94,16 @@ func (l *local) open() error {
 	return nil
 }
 
-// notOwn keeps an output below a mount from taking its own files, should a rule send them to it: each of them would grow by
-// itself for ever.
+// notOwn keeps an output below a mount from taking its own files, should they be picked up there and a rule send them to it: each
+// of them would grow by itself for ever.
 func notOwn(c config.Output) func(*record.Chunk) *record.Chunk {
-	base := path.Clean(c.Base) + "/"
+	literal, _, varies := strings.Cut(c.Path, "{")
+	own := strings.TrimPrefix(path.Clean(c.Base)+"/"+literal, "./")
 	return func(ch *record.Chunk) *record.Chunk {
-		if f := ch.File; f != nil && f.Mount == c.Below && strings.HasPrefix(f.Path, base) {
-			return nil
+		if f := ch.File; f != nil && f.Mount == c.Below && ch.Flags&record.Below != 0 && strings.HasPrefix(f.Path, own) {
+			if rest := f.Path[len(own):]; varies || rest == "" || rest[0] == '-' { // a rotated one has its time behind the name
+				return nil
+			}
 		}
 		return ch
 	}
