@@ -249,6 +249,21 @@ func TestTapRecord(t *testing.T) {
 			t.Errorf("%q: read back %+v, %v", x.data, back, err)
 		}
 	}
+	framed := *c
+	framed.File = &record.File{Mount: "log", Path: "a.log", Unit: record.Framed}
+	for data, want := range map[string]string{
+		"a\n b\n": `"data":"a\n b","seq"`, "a\r\n": `"data":"a","end":"\r\n","seq"`, "a\r": `"data":"a","end":"\r","seq"`, "a\x00": `"data":"a","end":"\u0000","seq"`,
+		"a": `"data":"a","no_lf":true,"seq"`,
+	} {
+		if b, err := json.Marshal(NewTapRecord(&framed, []byte(data), 0, 0)); err != nil || !strings.Contains(string(b), want) {
+			t.Errorf("framed %q: got %s, %v, want %s", data, b, err, want)
+		}
+	}
+	relayed := *c
+	relayed.Source = (&record.Source{Stream: record.Stream{Sender: record.SenderID{1}}}).Via(record.SenderID{2})
+	if r := NewTapRecord(&relayed, []byte("x\n"), 0, 0); r.Sender != (record.SenderID{1}).String() {
+		t.Errorf("got sender %s of a derived stream, want who captured it", r.Sender)
+	}
 	gap := NewTapRecord(&record.Chunk{Seq: 9, Source: c.Source, Gap: &record.Gap{First: 4, Reason: record.Expired, Bytes: 10, Records: 2}}, nil, 0, 0)
 	b, err := json.Marshal(gap)
 	if err != nil || !strings.Contains(string(b), `"gap":{"first":4,"last":9,"reason":"expired","bytes":10,"records":2}`) || strings.Contains(string(b), "data") {

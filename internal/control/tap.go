@@ -1,6 +1,7 @@
 package control
 
 import (
+	"bytes"
 	"fmt"
 	"net/url"
 	"strconv"
@@ -92,9 +93,10 @@ type TapSkipped struct {
 // TapRecord is one record, or a gap, with the keys of the json format (docs/output.md).
 type TapRecord struct {
 	Time       string  `json:"time"`
-	Data       *string `json:"data,omitempty"` // without the LF at its end
+	Data       *string `json:"data,omitempty"` // without the line end
 	DataBase64 []byte  `json:"data_base64,omitempty"`
 	NoLF       bool    `json:"no_lf,omitempty"`
+	End        string  `json:"end,omitempty"` // the line end, where it is not LF
 	Continues  bool    `json:"continues,omitempty"`
 	Continued  bool    `json:"continued,omitempty"`
 	Gap        *TapGap `json:"gap,omitempty"`
@@ -154,7 +156,7 @@ func NewTapRecord(c *record.Chunk, data []byte, off uint64, at int64) *TapRecord
 	r := &TapRecord{Time: time.Unix(0, at).UTC().Format(tapTime), Seq: c.Seq, Handle: c.Handle, Offset: c.Offset + off,
 		Clock: c.Clock.String(), Below: c.Flags&record.Below != 0}
 	if s := c.Source; s != nil {
-		r.Host, r.Sender, r.Epoch, r.BootID = s.Host, s.Sender.String(), s.Epoch, s.BootID
+		r.Host, r.Sender, r.Epoch, r.BootID = s.Host, s.Captor().String(), s.Epoch, s.BootID
 	}
 	if f := c.File; f != nil {
 		r.TapFile = &TapFile{Mount: f.Mount, Rule: f.Rule, Unit: f.Unit.String()}
@@ -172,19 +174,34 @@ func NewTapRecord(c *record.Chunk, data []byte, off uint64, at int64) *TapRecord
 		r.Gap = &TapGap{First: g.First, Last: c.Seq, Reason: g.Reason.String(), Bytes: g.Bytes, Records: g.Records}
 		return r
 	}
-	if c.File != nil && c.File.Unit == record.Line {
-		if n := len(data); n > 0 && data[n-1] == '\n' {
-			data = data[:n-1]
-		} else {
-			r.NoLF = true
-		}
-	}
+	data = r.cut(c, data)
 	if s, bytes := text(string(data)); bytes == nil {
 		r.Data = &s
 	} else {
 		r.DataBase64 = bytes
 	}
 	return r
+}
+
+// cut parts data from the line end that it has by its unit, as format.Cut does, and notes which that was.
+func (r *TapRecord) cut(c *record.Chunk, data []byte) []byte {
+	if c.File == nil || c.File.Unit != record.Line && c.File.Unit != record.Framed {
+		return data
+	}
+	ends := []string{"\n"}
+	if c.File.Unit == record.Framed {
+		ends = []string{"\r\n", "\n", "\r", "\x00"}
+	}
+	for _, end := range ends {
+		if text, ok := bytes.CutSuffix(data, []byte(end)); ok {
+			if end != "\n" {
+				r.End = end
+			}
+			return text
+		}
+	}
+	r.NoLF = true
+	return data
 }
 
 // text returns s where JSON can carry it, else its bytes.
