@@ -30,8 +30,9 @@ type Stream struct {
 // Source is the machine that a chunk comes from; behind a relay it is not the one that is connected.
 type Source struct {
 	Stream
-	Host   string // as configured there, or the kernel's host name
-	BootID string // /proc/sys/kernel/random/boot_id of the boot, "" if not known
+	Host   string   // as configured there, or the kernel's host name
+	BootID string   // /proc/sys/kernel/random/boot_id of the boot, "" if not known
+	Captor SenderID // the machine's own id: that of the stream is derived from it for each target but "default", and by relays
 }
 
 // File is what was written to.

@@ -45,7 +45,7 @@ func newChunks(from []record.Chunk) []Chunk {
 }
 
 func newSource(s *record.Source) *Source {
-	return &Source{Stream{SenderID(s.Sender), s.Epoch}, s.Host, s.BootID}
+	return &Source{Stream{SenderID(s.Sender), s.Epoch}, s.Host, s.BootID, SenderID(s.Captor())}
 }
 
 func newFile(f *record.File) *File { return &File{f.Mount, f.Path, f.Rule, Unit(f.Unit)} }

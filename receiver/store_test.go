@@ -60,7 +60,7 @@ func TestRefusedForGood(t *testing.T) {
 // What a Store gets is what was captured, and the payload is not a copy.
 func TestConversion(t *testing.T) {
 	c := chunkOf(3, 9, "text")
-	*c.Source = record.Source{Stream: c.Source.Stream, Host: "h", BootID: "b"}
+	*c.Source = record.Source{Stream: c.Source.Stream, Host: "h", BootID: "b", First: record.SenderID{9}}
 	*c.File = record.File{Mount: "m", Path: "p", Rule: "r", Unit: record.Framed}
 	*c.Writer = record.Writer{Kind: record.Opener, PID: 1, TID: 2, UID: 3, GID: 4, Start: 5, Comm: "c", Exe: "e", Unit: "u", Container: "k"}
 	c.Handle, c.Offset, c.Time, c.Clock, c.Records, c.Flags = 6, 7, 8_000_000_009, record.Written, 3, 15
@@ -71,7 +71,7 @@ func TestConversion(t *testing.T) {
 	if &got.Data[0] != &c.Data[0] {
 		t.Error("the payload was copied")
 	}
-	if got.Time.UnixNano() != c.Time || *got.Source != (Source{Stream{SenderID{3}, 2}, "h", "b"}) || *got.File != (File{"m", "p", "r", Framed}) {
+	if got.Time.UnixNano() != c.Time || *got.Source != (Source{Stream{SenderID{3}, 2}, "h", "b", SenderID{9}}) || *got.File != (File{"m", "p", "r", Framed}) {
 		t.Errorf("got %+v, %+v, %+v", got, got.Source, got.File)
 	}
 	if *got.Writer != (Writer{Opener, 1, 2, 3, 4, 5, "c", "e", "u", "k"}) {
