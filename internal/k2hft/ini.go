@@ -101,7 +101,7 @@ func (r *iniReader) include(at Place, file string) error {
 		return fmt.Errorf("%s: INCLUDE: %w", at, err)
 	}
 	r.config.Included = append(r.config.Included, file)
-	return r.read(file, text)
+	return r.read(file, bytes.TrimPrefix(text, bom))
 }
 
 // parseEntry reads KEY = VALUE. A line without = is a key with an empty value, as in the original.

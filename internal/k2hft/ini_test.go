@@ -98,6 +98,9 @@ func TestWhatIsNoConfiguration(t *testing.T) {
 		{"x.json", "{", "not JSON"},
 		{"x.json", "", "nothing"},
 		{"x.yaml", "- 1", "want sections"},
+		{"x.yaml", "K2HFTFUSE: {}\n---\nK2HTPDTOR: {}\n", "x.yaml:3: got a second document"},
+		{"x.json", "{\"K2HFTFUSE\": {}}\n{\"K2HTPDTOR\": {}}", "not JSON"},
+		{"x.yaml", "---\n", "nothing"},
 		{"x.yaml", "K2HFTFUSE: 7", "want a section"},
 		{"x.yaml", "K2HFTFUSE: {ALLOW: {a: b}}", "want a value"},
 		{"x.ini", "a\x00b", "NUL"},
@@ -114,6 +117,25 @@ func TestWhatIsNoConfiguration(t *testing.T) {
 	}
 	if _, err := Translate(c, nil, Options{}); !errors.Is(err, ErrNothing) {
 		t.Errorf("got %v, want ErrNothing", err)
+	}
+}
+
+// Files that Windows has seen, by hand: a byte order mark and CR LF; in YAML an empty document behind.
+func TestFilesFromWindows(t *testing.T) {
+	open := func(string) ([]byte, error) {
+		return []byte("\xef\xbb\xbf[K2HFTFUSE_RULE]\r\nTARGET = \"a b\" # so\r\nTRUNS = on\r\n"), nil
+	}
+	yaml := "\xef\xbb\xbfK2HFTFUSE:\r\n  K2HFTFUSE_RULE:\r\n    - TARGET: a b\r\n      TRUNS: \"on\"\r\n---\r\n"
+	for name, text := range map[string]string{"x.ini": "\xef\xbb\xbf[K2HFTFUSE]\r\nINCLUDE = y.ini\r\n", "x": "\xef\xbb\xbf[K2HFTFUSE]\r\nINCLUDE y.ini\r\n", "x.yaml": yaml, "x.conf.yml": yaml} {
+		c, err := Read(name, []byte(text), open)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		r, err := Translate(c, nil, Options{})
+		if err != nil || !strings.Contains(r.Sender, `match: ["a b"]`) || !strings.Contains(r.Sender, "otherwise: deny") || r.Report.Count(Unknown) > 0 {
+			t.Errorf("%s: got %v\n%s\nwant a rule for %q", name, err, r.Sender, "a b")
+		}
 	}
 }
 

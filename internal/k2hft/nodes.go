@@ -91,46 +91,44 @@ func (t *translator) unused(why string, entries ...*Entry) {
 
 // broadcast reads K2HTPDTOR_BROADCAST.
 func (t *translator) broadcast() bool {
-	all := false
-	for _, s := range t.src.all(secDtor) {
-		e := s.last("K2HTPDTOR_BROADCAST")
-		if e == nil {
-			continue
-		}
-		yes, ok := truth(e.Text)
-		switch {
-		case !ok:
-			t.report.add(Differs, e, "["+secDtor+"]", whyTruth)
-		case yes:
-			all = true
-			t.report.add(Translated, e, "["+secDtor+"]", "policy: broadcast")
-		default:
-			t.report.add(Translated, e, "["+secDtor+"]", "each line goes to one server")
-		}
+	e := t.one(secDtor, "K2HTPDTOR_BROADCAST")
+	if e == nil {
+		return false
 	}
-	return all
+	yes, ok := truth(e.Text)
+	switch {
+	case !ok:
+		t.report.add(Differs, e, "["+secDtor+"]", whyTruth)
+	case yes:
+		t.report.add(Translated, e, "["+secDtor+"]", "policy: broadcast")
+	default:
+		t.report.add(Translated, e, "["+secDtor+"]", "each line goes to one server")
+	}
+	return yes
 }
 
 // connection returns the configuration that has the servers: this one, or that of K2HTPDTOR_CHMPXCONF.
 func (t *translator) connection() *Config {
-	for _, s := range t.src.all(secDtor) {
-		e := s.last("K2HTPDTOR_CHMPXCONF")
-		if e == nil || e.Text == "" {
-			continue
-		}
-		c, err := t.readOther(e)
-		if err != nil {
-			t.report.add(Differs, e, "["+secDtor+"]", "the file cannot be read, so that its servers are not here: "+err.Error())
-			return &Config{}
-		}
-		t.report.add(Translated, e, "["+secDtor+"]", "the servers are those of that file")
-		return c
+	e := t.one(secDtor, "K2HTPDTOR_CHMPXCONF")
+	if e == nil || e.Text == "" {
+		return t.src
 	}
-	return t.src
+	c, err := t.readOther(e)
+	if err != nil {
+		t.report.add(Differs, e, "["+secDtor+"]", "the file cannot be read, so that its servers are not here: "+err.Error())
+		return &Config{}
+	}
+	t.report.add(Translated, e, "["+secDtor+"]", "the servers are those of that file")
+	return c
 }
 
-// readOther reads the configuration that an entry names.
+// readOther reads the configuration that an entry names, or that is its value, as JSON.
 func (t *translator) readOther(e *Entry) (*Config, error) {
+	for _, text := range []string{e.Raw, e.Text} { // with the quotes of JSON, where the value has none around it
+		if strings.HasPrefix(text, "{") {
+			return Read(e.Key+".json", []byte(text), t.options.Open)
+		}
+	}
 	if t.options.Open == nil {
 		return nil, errors.New("want a configuration in one file")
 	}

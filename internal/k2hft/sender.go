@@ -81,31 +81,28 @@ func (t *translator) allRules() common {
 	var b common
 	const owner = "[" + secMain + "]"
 	get := func(key string) (*Entry, int) {
-		for _, s := range t.src.all(secMain) {
-			if e := s.last(key); e != nil {
-				n, err := strconv.Atoi(e.Text)
-				if err != nil || n < 0 {
-					t.report.add(Differs, e, owner, fmt.Sprintf("got %q, want a number: left out", e.Text))
-					return nil, 0
-				}
-				return e, n
-			}
+		e := t.one(secMain, key)
+		if e == nil {
+			return nil, 0
 		}
-		return nil, 0
+		n, err := strconv.Atoi(e.Text)
+		if err != nil || n < 0 {
+			t.report.add(Differs, e, owner, fmt.Sprintf("got %q, want a number: left out", e.Text))
+			return nil, 0
+		}
+		return e, n
 	}
-	for _, s := range t.src.all(secMain) {
-		if e := s.last("BINTRANS"); e != nil {
-			yes, ok := truth(e.Text)
-			switch {
-			case !ok:
-				t.report.add(Differs, e, owner, whyTruth)
-			case yes:
-				b.binary = true
-				b.keys = append(b.keys, kv{"unit", "binary", origin(e)})
-				t.report.add(Translated, e, owner, "unit: binary in each rule; pieces are marked, and patterns do not go with it, as in the original")
-			default:
-				t.report.add(Translated, e, owner, "unit: line, the default")
-			}
+	if e := t.one(secMain, "BINTRANS"); e != nil {
+		yes, ok := truth(e.Text)
+		switch {
+		case !ok:
+			t.report.add(Differs, e, owner, whyTruth)
+		case yes:
+			b.binary = true
+			b.keys = append(b.keys, kv{"unit", "binary", origin(e)})
+			t.report.add(Translated, e, owner, "unit: binary in each rule; pieces are marked, and patterns do not go with it, as in the original")
+		default:
+			t.report.add(Translated, e, owner, "unit: line, the default")
 		}
 	}
 	if e, n := get("BYTELIMIT"); e != nil {
@@ -181,21 +178,18 @@ func (t *translator) batching(lines *Entry, n int, after *Entry, seconds int, bi
 
 // archive translates K2HTPDTOR_FILE and returns the name of the output, "" if there is none.
 func (t *translator) archive() string {
-	for _, s := range t.src.all(secDtor) {
-		e := s.last("K2HTPDTOR_FILE")
-		if e == nil || e.Text == "" {
-			continue
-		}
-		if !strings.HasPrefix(e.Text, "/") {
-			t.report.add(Differs, e, "["+secDtor+"]", "left out: want an absolute path")
-			continue
-		}
-		o := t.fileOutput(e, "archive", path.Clean(e.Text), "["+secDtor+"]")
-		o.keys = append(o.keys, kv{"format", "json", "an archive has all attributes"})
-		t.report.add(Differs, e, "["+secDtor+"]", "output "+o.name+", which each rule that sends names: one JSON object a line, where the original has k2hash transactions")
-		return o.name
+	e := t.one(secDtor, "K2HTPDTOR_FILE")
+	if e == nil || e.Text == "" {
+		return ""
 	}
-	return ""
+	if !strings.HasPrefix(e.Text, "/") {
+		t.report.add(Differs, e, "["+secDtor+"]", "left out: want an absolute path")
+		return ""
+	}
+	o := t.fileOutput(e, "archive", path.Clean(e.Text), "["+secDtor+"]")
+	o.keys = append(o.keys, kv{"format", "json", "an archive has all attributes"})
+	t.report.add(Differs, e, "["+secDtor+"]", "output "+o.name+", which each rule that sends names: one JSON object a line, where the original has k2hash transactions")
+	return o.name
 }
 
 func (to *target) write(p *page) {

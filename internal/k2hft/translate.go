@@ -1,6 +1,7 @@
 package k2hft
 
 import (
+	"cmp"
 	"fmt"
 	"path"
 	"strings"
@@ -82,6 +83,18 @@ type translator struct {
 	mount   mount
 	outputs []*output
 	next    *target // of a relay; nil: what comes does not go on
+}
+
+// one returns the entry of a key that holds: the last of all sections of a name, which may stand more than once.
+func (t *translator) one(section, key string) (held *Entry) {
+	for _, s := range t.src.all(section) {
+		e := s.last(key)
+		if e != nil && held != nil {
+			t.report.add(Translated, held, "["+section+"]", whySameName)
+		}
+		held = cmp.Or(e, held)
+	}
+	return held
 }
 
 func (t *translator) included(c *Config) {

@@ -123,6 +123,9 @@ func TestWhatKeysBecome(t *testing.T) {
 			[]string{"expire: 300s", "batch: {records: 11, wait: 3s}", "max_record: 999", "too_long: drop"}, nil},
 		{"a count without a time", "[K2HFTFUSE]\nTRANSLINECNT=10\n" + one, Options{},
 			[]string{"batch: {records: 11, wait: 1s}"}, []string{"without a time the original leaves lines behind"}},
+		{"sections that come again", "[K2HFTFUSE]\nBINTRANS=yes\nEXPIRE=5\n[K2HTPDTOR]\nK2HTPDTOR_BROADCAST=yes\nK2HTPDTOR_FILE=/srv/a\n" +
+			"[K2HFTFUSE]\nBINTRANS=yes\nEXPIRE=7\n[K2HTPDTOR]\nK2HTPDTOR_BROADCAST=no\nK2HTPDTOR_FILE=/srv/b\n[SVRNODE]\nNAME=h[1-2]\n" + one, Options{},
+			[]string{"unit: binary", "expire: 7s", "policy: balance", "path: b"}, []string{"5 K2HTPDTOR_BROADCAST of [K2HTPDTOR], 2 BINTRANS, 3 EXPIRE of [K2HFTFUSE], 6 K2HTPDTOR_FILE of [K2HTPDTOR]: a later one of the same name"}},
 		{"binary", "[K2HFTFUSE]\nBINTRANS=yes\nBYTELIMIT=9\n" + one + "DENY=x\n", Options{},
 			[]string{"unit: binary"}, []string{"unit: binary has no lines", "left out: with BINTRANS"}},
 		{"the root", "[K2HFTFUSE]\n[K2HFTFUSE_RULE_DIR]\nTARGET=/\nTRUNS=off\nOUTPUTFILE=/dev/null\nDEFAULTALL=ALLOW\n" + one, Options{},
@@ -172,6 +175,9 @@ func TestWhatKeysBecome(t *testing.T) {
 			[]string{"targets:", "far-away:24747", "outputs: []"}, []string{"TYPE trans writes no files", "the servers of that file"}},
 		{"relay that writes", "[K2HFTFUSESVR]\nTYPE=both\nFILE_BASEDIR=/srv/in\nTRANSCONF=/etc/next.ini\n", Options{Open: nextHop},
 			[]string{"far-away:24747", "base: /srv/in"}, nil},
+		{"relay by JSON", "[K2HFTFUSESVR]\nTYPE=trans\nTRANSCONF='{\"SVRNODE\": [{\"NAME\": \"far[1-2]\"}]}'\n", Options{}, []string{"far1:24747", "far2:24747", "outputs: []"}, nil},
+		{"relay by JSON without quotes", "[K2HFTFUSESVR]\nTYPE=trans\nTRANSCONF={\"SVRNODE\": [{\"NAME\": \"far\"}]}\n", Options{}, []string{"far:24747"}, nil},
+		{"relay by broken JSON", "[K2HFTFUSESVR]\nTYPE=trans\nTRANSCONF='{\"SVRNODE\": ['\n", Options{}, nil, []string{"cannot be read", "TRANSCONF.json"}},
 		{"relay to nowhere", "[K2HFTFUSESVR]\nTYPE=trans\nTRANSCONF=/etc/none.ini\n", Options{Open: nextHop}, []string{"type: file"}, []string{"the file cannot be read", "Write targets in receiver.yaml"}},
 	}
 	for _, test := range tests {

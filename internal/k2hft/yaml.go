@@ -28,19 +28,16 @@ func readYAML(name string, text []byte, json bool) (*Config, error) {
 	if len(text) > maxText {
 		return nil, fmt.Errorf("%s: got more than %d bytes, want a configuration file", name, maxText)
 	}
-	var doc yaml.Node
-	err := yaml.NewDecoder(bytes.NewReader(text)).Decode(&doc)
+	docs, err := documents(text)
 	mended := false
 	if err != nil {
 		if better := bareNames.ReplaceAll(text, []byte(`$1"$2"$3`)); !bytes.Equal(better, text) {
-			doc = yaml.Node{}
-			mended = yaml.NewDecoder(bytes.NewReader(better)).Decode(&doc) == nil
+			if list, again := documents(better); again == nil {
+				docs, err, mended = list, nil, true
+			}
 		}
 	}
-	if mended {
-		err = nil
-	}
-	if errors.Is(err, io.EOF) {
+	if err == nil && len(docs) == 0 {
 		return nil, fmt.Errorf("%s: got nothing, want a configuration", name)
 	}
 	if err != nil {
@@ -53,10 +50,28 @@ func readYAML(name string, text []byte, json bool) (*Config, error) {
 		return nil, fmt.Errorf("%s: not %s: %s", Place{File: name, Line: line}, kind, err.Error()[len(m[0]):])
 	}
 	r := &yamlReader{config: &Config{File: name, Mended: mended}}
-	if err := r.document(doc.Content[0]); err != nil {
+	if len(docs) > 1 {
+		return nil, fmt.Errorf("%s: got a second document, want all in one", r.place(docs[1]))
+	}
+	if err := r.document(docs[0]); err != nil {
 		return nil, err
 	}
 	return r.config, nil
+}
+
+// documents returns the top of each document that has anything in it.
+func documents(text []byte) (list []*yaml.Node, err error) {
+	for d := yaml.NewDecoder(bytes.NewReader(text)); ; {
+		var doc yaml.Node
+		if err := d.Decode(&doc); errors.Is(err, io.EOF) {
+			return list, nil
+		} else if err != nil {
+			return nil, err
+		}
+		if top := doc.Content[0]; top.Kind != yaml.ScalarNode || top.Tag != "!!null" {
+			list = append(list, top)
+		}
+	}
 }
 
 func (r *yamlReader) place(n *yaml.Node) Place { return Place{File: r.config.File, Line: n.Line} }
