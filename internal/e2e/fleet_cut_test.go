@@ -173,3 +173,41 @@ func TestNetworkCloned(t *testing.T) {
 		t.Errorf("the clones have ids %s and %s, epochs %d and %d; want one id and two epochs", a.ID, b.ID, a.Queue.Epoch, b.Queue.Epoch)
 	}
 }
+
+// One copy of a disk delivers what the other one has captured under the same names, before the two have met at the receiver, and the
+// other is killed meanwhile, which begins an epoch: that the receiver holds more under the old names proves nothing.
+func TestNetworkClonesApart(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	r := f.receiver("r1")
+	s1 := f.sender("s1", to(r))
+	f.start()
+	s1.write(quick)
+	f.flowing(r)
+	f.endWriters()
+	f.drained()
+	s1.proc.stop(t)
+	s2 := s1.clone("s2")
+	s1.host.Cut(netlab.Both)
+	s1.start()
+	s1.write(quick)
+	f.until("s1 has something that waits", 30*time.Second, func() bool { waits, _ := s1.waiting(); return waits })
+	s1.endWriters()
+	s2.start()
+	s2.write(quick)
+	captured := func(s *station) (n uint64) {
+		for _, flow := range s.status().Sender.Flows {
+			n += flow.Captured.Records
+		}
+		return n
+	}
+	f.flowing(r)
+	f.until("s2 has captured much more", 60*time.Second, func() bool { return captured(s2) > 4*captured(s1) })
+	s2.proc.kill()
+	s1.proc.kill()
+	s1.start()
+	f.must(s1.host.Heal())
+	f.flowing(r)
+	s2.start()
+	f.settle()
+}

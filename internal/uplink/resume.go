@@ -11,19 +11,22 @@ import (
 // of the sender's own stream against the receiver's. It is used by the sending goroutine.
 type resume struct {
 	now   record.Stream                    // what the sender captured into when it said HELLO
+	boot  string                           // of the machine, as Source.BootID
+	given uint64                           // as Backlog.Given
 	owns  func(record.SenderID) bool       // this sender's own ids
 	marks map[record.Stream]record.Durable // of WELCOME
 	own   record.Durable                   // the own stream behind the latest chunk; at first, what is acknowledged
 	aside map[record.Stream]record.Durable // other own streams, where own left them
 	anew  map[record.Stream]record.Durable // as own, of a receiver that knew nothing of what was acknowledged when it got more
+	whole map[record.Stream]bool           // own streams of this boot that chunks were passed over of: nothing of them was lost with power
 	fresh bool                             // own is of the fresh part of a backlog that has two
 	other record.Stream                    // the own stream that the other part is at; the zero Stream if it is of no account
 }
 
 // newResume compares what is acknowledged, and given, with what the receiver says. behind is set when the receiver
 // knows less than it had acknowledged: its state was set back or is new; what it lost is not here any more.
-func newResume(now record.Stream, acked record.Durable, marks []record.Durable, given uint64, owns func(record.SenderID) bool) (r *resume, behind bool, err error) {
-	if r, err = believe(now, marks, given, owns); err != nil {
+func newResume(now record.Stream, boot string, acked record.Durable, marks []record.Durable, given uint64, owns func(record.SenderID) bool) (r *resume, behind bool, err error) {
+	if r, err = believe(now, boot, marks, given, owns); err != nil {
 		return nil, false, err
 	}
 	if behind, err = r.start(acked); err != nil {
@@ -42,7 +45,7 @@ func (r *resume) start(acked record.Durable) (behind bool, err error) {
 		r.own = m // the receiver goes on from its own checksum, so must this side
 		return true, nil
 	case m.Seq == acked.Seq && m.Chain != acked.Chain:
-		return false, r.differs()
+		return false, r.differs(r.own)
 	}
 	r.anew[acked.Stream] = record.Durable{Stream: acked.Stream, Seq: acked.Seq} // it has got more, and its answer was lost
 	return false, nil
@@ -50,28 +53,43 @@ func (r *resume) start(acked record.Durable) (behind bool, err error) {
 
 // startFresh is start for the fresh part of a backlog that has two.
 func (r *resume) startFresh(acked record.Durable) (behind bool, err error) {
-	r.enter(record.Fresh)
+	_ = r.enter(record.Fresh) // only Alone can fail
 	behind, err = r.start(acked)
-	r.enter(record.Old)
+	_ = r.enter(record.Old)
 	return behind, err
 }
 
 // enter turns to the part of the backlog that the next chunks are of. What is verified, and what a stream's end means, each
-// part knows of its own streams.
-func (r *resume) enter(p record.Part) {
+// part knows of its own streams. An error wraps record.ErrEpoch.
+func (r *resume) enter(p record.Part) error {
 	if fresh := p == record.Fresh || p == record.Alone; fresh != r.fresh {
 		left := r.own.Stream
 		r.turn(r.other)
 		r.fresh, r.other = fresh, left
 	}
-	if p == record.Alone { // no more comes of the other: what the receiver holds beyond was lost here with power
+	if p == record.Alone { // no more comes of the other
+		if err := r.ended(r.aside[r.other]); err != nil {
+			return err
+		}
 		r.other = record.Stream{}
 	}
+	return nil
+}
+
+// ended is asked where own comes to the end of a stream: the receiver may hold more of it, as its end can have been lost here
+// with power after it was sent. What is left of it was sent before then, so the mark covers it. But if nothing was lost
+// since, the mark is of another process with this sender's id: a clone that went on from the same state.
+func (r *resume) ended(own record.Durable) error {
+	if r.whole[own.Stream] && own.Seq < r.marks[own.Stream].Seq {
+		return r.differs(own)
+	}
+	return nil
 }
 
 // believe begins with what the receiver says, but for what this queue cannot have sent.
-func believe(now record.Stream, marks []record.Durable, given uint64, owns func(record.SenderID) bool) (*resume, error) {
-	r := &resume{now: now, owns: owns, marks: make(map[record.Stream]record.Durable, len(marks)), aside: map[record.Stream]record.Durable{}, anew: map[record.Stream]record.Durable{}}
+func believe(now record.Stream, boot string, marks []record.Durable, given uint64, owns func(record.SenderID) bool) (*resume, error) {
+	r := &resume{now: now, boot: boot, given: given, owns: owns, marks: make(map[record.Stream]record.Durable, len(marks)),
+		aside: map[record.Stream]record.Durable{}, anew: map[record.Stream]record.Durable{}, whole: map[record.Stream]bool{}}
 	for _, m := range marks {
 		r.marks[m.Stream] = m
 		if owns(m.Sender) && m.Epoch == now.Epoch && m.Seq > given { // the queue was put back to an earlier copy: it will give those names again
@@ -84,7 +102,7 @@ func believe(now record.Stream, marks []record.Durable, given uint64, owns func(
 
 // recall begins where this process left the receiver, or where that says to be if they have not met.
 func (s *session) recall(w wire.Welcome, own record.Stream, asked []record.Stream) (*resume, error) {
-	r, err := believe(own, w.Marks, s.u.o.Backlog.Given(), s.u.owns)
+	r, err := believe(own, s.u.o.Identity.BootID, w.Marks, s.u.o.Backlog.Given(), s.u.owns)
 	if err != nil {
 		return nil, err
 	}
@@ -122,10 +140,11 @@ func (r *resume) next(c *record.Chunk) (send bool, err error) {
 	}
 	if s != r.own.Stream {
 		if r.own.Epoch == r.now.Epoch && !r.ownVerified() { // it ended meanwhile, for a reason that another destination had
-			return false, r.differs()
+			return false, r.differs(r.own)
 		}
-		// An epoch that ended before the receiver's mark: its end was lost here with power, after it was sent. What
-		// is left of it was sent before, so the mark covers it.
+		if err := r.ended(r.own); err != nil {
+			return false, err
+		}
 		r.turn(s)
 	}
 	mark := r.marks[s]
@@ -133,13 +152,19 @@ func (r *resume) next(c *record.Chunk) (send bool, err error) {
 		return false, nil
 	}
 	if c.Seq > mark.Seq && !r.ownVerified() {
-		return false, r.differs()
+		return false, r.differs(r.own)
 	}
 	r.add(c)
 	if c.Seq == mark.Seq && r.own.Chain != mark.Chain {
-		return false, r.differs()
+		return false, r.differs(r.own)
 	}
-	return c.Seq > mark.Seq, nil
+	if c.Seq > mark.Seq {
+		return true, nil
+	}
+	if r.whole[s] = c.Source.BootID == r.boot; r.whole[s] && mark.Seq > r.given { // as ended says, and it may never come to an end
+		return false, r.differs(r.own)
+	}
+	return false, nil
 }
 
 // add advances the own stream over c. At the receiver's mark it turns out whether that goes on from what was acknowledged, or
@@ -181,9 +206,9 @@ func (r *resume) turn(s record.Stream) {
 	r.own.Stream = s
 }
 
-// differs makes the error that demands a new epoch.
-func (r *resume) differs() error {
-	m := r.marks[r.own.Stream]
+// differs makes the error that demands a new epoch, as own does not come to the receiver's mark.
+func (r *resume) differs(own record.Durable) error {
+	m := r.marks[own.Stream]
 	return fmt.Errorf("resume epoch %d: receiver holds checksum %016x at sequence %d, got %016x at %d: %w",
-		r.own.Epoch, uint64(m.Chain), m.Seq, uint64(r.own.Chain), r.own.Seq, record.ErrEpoch)
+		own.Epoch, uint64(m.Chain), m.Seq, uint64(own.Chain), own.Seq, record.ErrEpoch)
 }

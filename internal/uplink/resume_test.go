@@ -12,7 +12,11 @@ func TestResume(t *testing.T) {
 	now, older := record.Stream{Sender: record.SenderID{1}, Epoch: 8}, record.Stream{Sender: record.SenderID{1}, Epoch: 7}
 	later := record.Stream{Sender: now.Sender, Epoch: 9}
 	chunk := func(s record.Stream, seq uint64) record.Chunk {
-		return record.Chunk{Seq: seq, Source: &record.Source{Stream: s}, Len: 1}
+		return record.Chunk{Seq: seq, Source: &record.Source{Stream: s, BootID: "now"}, Len: 1}
+	}
+	before := func(c record.Chunk) record.Chunk {
+		c.Source.BootID = "before"
+		return c
 	}
 	holds := func(s record.Stream, seqs ...uint64) (m record.Durable) {
 		for _, seq := range seqs {
@@ -33,7 +37,10 @@ func TestResume(t *testing.T) {
 		"some is known":                         {record.Durable{}, holds(now, 1), 2, []record.Chunk{chunk(now, 1), chunk(now, 2)}, 1, false},
 		"all given is known":                    {record.Durable{}, holds(now, 1, 2), 2, []record.Chunk{chunk(now, 1), chunk(now, 2), chunk(now, 3)}, 1, false},
 		"more than was given":                   {record.Durable{}, holds(now, 1, 2, 3), 2, nil, 0, true},
-		"of an older epoch more than was given": {record.Durable{}, holds(older, 1, 2, 3), 2, []record.Chunk{chunk(older, 1), chunk(now, 2)}, 1, false},
+		"of an older epoch more than was given": {record.Durable{}, holds(older, 1, 2, 3), 2, []record.Chunk{before(chunk(older, 1)), chunk(now, 2)}, 1, false},
+		"of an older epoch of this boot more":   {record.Durable{}, holds(older, 1, 2, 3), 2, []record.Chunk{chunk(older, 1)}, 0, true},
+		"so, and more was given since":          {record.Durable{}, holds(older, 1, 2, 3), 4, []record.Chunk{chunk(older, 1), chunk(now, 2)}, 0, true},
+		"of one that was acknowledged more":     {holds(older, 1), holds(older, 1, 2, 3), 2, []record.Chunk{chunk(now, 2)}, 1, false},
 		"the epoch ends before the mark":        {record.Durable{}, holds(now, 1, 2, 3), 3, []record.Chunk{chunk(now, 1), chunk(later, 2)}, 0, true},
 		"other chunks":                          {record.Durable{}, holds(now, 2, 3), 3, []record.Chunk{chunk(now, 1), chunk(now, 2), chunk(now, 3)}, 0, true},
 		"goes on from what is acknowledged":     {holds(now, 1), holds(now, 1, 2), 3, []record.Chunk{chunk(now, 2), chunk(now, 3)}, 1, false},
@@ -41,7 +48,7 @@ func TestResume(t *testing.T) {
 		"began empty, with other chunks":        {holds(now, 1), holds(now, 3), 4, []record.Chunk{chunk(now, 2), chunk(now, 3), chunk(now, 4)}, 0, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r, _, err := newResume(now, tc.acked, []record.Durable{tc.mark}, tc.given, func(id record.SenderID) bool { return id == now.Sender })
+			r, _, err := newResume(now, "now", tc.acked, []record.Durable{tc.mark}, tc.given, func(id record.SenderID) bool { return id == now.Sender })
 			sent := 0
 			for i := 0; i < len(tc.chunks) && err == nil; i++ {
 				var send bool

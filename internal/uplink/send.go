@@ -34,8 +34,9 @@ func (s *session) send() error {
 		if single && !s.u.suspect.holds(b.First) && s.u.suspect.old == (b.Part == record.Old) {
 			s.u.suspect = span{}
 		}
-		s.resume.enter(b.Part)
-		err = s.deliver(b, single)
+		if err = s.resume.enter(b.Part); err == nil {
+			err = s.deliver(b, single)
+		}
 		var damage *payload.Bad
 		if errors.As(err, &damage) {
 			err = s.damaged(b, single, damage)

@@ -216,7 +216,7 @@ func (s *session) begin(w wire.Welcome, acked, fresh record.Durable, own record.
 	if s.u.o.Several {
 		s.resume, err = s.recall(w, own, asked)
 	} else {
-		s.resume, behind, err = newResume(own, acked, w.Marks, s.u.o.Backlog.Given(), s.u.owns)
+		s.resume, behind, err = newResume(own, s.u.o.Identity.BootID, acked, w.Marks, s.u.o.Backlog.Given(), s.u.owns)
 		if err == nil && fresh != (record.Durable{}) {
 			var less bool
 			less, err = s.resume.startFresh(fresh)
