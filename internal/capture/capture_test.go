@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -515,9 +516,9 @@ func mustLog(t *testing.T, l *Log, s string) {
 // What is kept only for readers is no reason to refuse a write, and a drop counts the lines that went.
 func TestPoliciesCountWhatIsNotDelivered(t *testing.T) {
 	sink := newChain()
-	held := int64(0)
+	var held atomic.Int64
 	r := start(t, t.TempDir(), sink, Recovery{}, func(o *Options) {
-		o.MaxSize, o.Held = 4096, func() int64 { return held }
+		o.MaxSize, o.Held = 4096, held.Load
 	})
 	f := r.file(t, "a.log")
 	d := decision
@@ -531,7 +532,7 @@ func TestPoliciesCountWhatIsNotDelivered(t *testing.T) {
 		sink.waitFor(t, "registration", func() bool { return len(sink.all()) == (i+1)*1024 })
 		sink.waitFor(t, "the account", func() bool { return r.pending.Load() == 0 })
 	}
-	held = 4096
+	held.Store(4096)
 	if _, err := l.Write([]byte("y\n"), 0, true, false, &record.Writer{}, 0); !errors.Is(err, record.ErrFull) {
 		t.Fatalf("write with a full queue: %v, want ErrFull", err)
 	}
