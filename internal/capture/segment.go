@@ -12,15 +12,15 @@ import (
 	"ftfuse/internal/record"
 )
 
-// segment is one stretch of the write-capture log. Its memory maps live until it is sealed and read to the end.
+// segment is one stretch of the write-capture log. The map of its index lives until it is sealed and read to the end.
 type segment struct {
 	id   uint64
 	path string // of the .log
 	ipth string // of the .idx
 	data *os.File
 	idx  *os.File
-	dmap []byte
-	imap []byte
+	imap []byte // idx. data has no map: the first look at a page is a fault, which in a virtual machine costs tens of what pwrite(2) does
+	size int    // of what data has room for
 
 	// Guarded by wal.mu: the writing side.
 	used    int
@@ -37,7 +37,8 @@ type segment struct {
 	rowsEnd int                       // index bytes up to the end of the last row seen
 	dataEnd int64                     // payload bytes up to the end of what the rows seen refer to
 	bad     int                       // rows that do not verify, or are missing before others
-	buf     []byte                    // payload of an adopted segment's row
+	buf     []byte                    // payload from bufAt on
+	bufAt   int64                     //
 	names   map[uint32]*record.Writer // writers by number
 	closed  []uint64                  // handles closed by a row here
 	below   bool                      // holds lines picked up below a mount
@@ -53,38 +54,33 @@ type segment struct {
 	gone    bool          // the .log is deleted
 }
 
-// createSegment makes a segment with all its blocks allocated: a full disk is an error here and not a fault in a
-// memory copy later.
+// createSegment makes a segment with all its blocks allocated: a full disk is an error here, and not one of a write that has
+// begun, or a fault in the index.
 func createSegment(dir string, id uint64, size, rows int) (*segment, error) {
-	s := &segment{id: id, path: spoolPath(dir, id, "log"), ipth: spoolPath(dir, id, "idx"),
+	s := &segment{id: id, path: spoolPath(dir, id, "log"), ipth: spoolPath(dir, id, "idx"), size: size,
 		known: map[uint64]bool{}, writers: map[*record.Writer]uint32{}, names: map[uint32]*record.Writer{}}
 	var err error
-	if s.data, s.dmap, err = createMapped(s.path, size); err != nil {
+	if s.data, err = createAllocated(s.path, size); err != nil {
 		return nil, err
 	}
-	if s.idx, s.imap, err = createMapped(s.ipth, rows*rowSize); err != nil {
-		return nil, errors.Join(err, s.unmap(), s.data.Close(), os.Remove(s.path))
+	if s.idx, err = createAllocated(s.ipth, rows*rowSize); err != nil {
+		return nil, errors.Join(err, s.data.Close(), os.Remove(s.path))
+	}
+	if s.imap, err = unix.Mmap(int(s.idx.Fd()), 0, rows*rowSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED); err != nil {
+		return nil, errors.Join(fmt.Errorf("map %s: %w", s.ipth, err), s.close(), os.Remove(s.path), os.Remove(s.ipth))
 	}
 	return s, nil
 }
 
-func createMapped(path string, size int) (*os.File, []byte, error) {
+func createAllocated(path string, size int) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
-		return nil, nil, fmt.Errorf("create log segment: %w", err)
+		return nil, fmt.Errorf("create log segment: %w", err)
 	}
-	m, err := allocateAndMap(f, size)
-	if err != nil {
-		return nil, nil, errors.Join(fmt.Errorf("create log segment %s of %d bytes: %w", path, size, err), f.Close(), os.Remove(path))
-	}
-	return f, m, nil
-}
-
-func allocateAndMap(f *os.File, size int) ([]byte, error) {
 	if err := unix.Fallocate(int(f.Fd()), 0, 0, int64(size)); err != nil {
-		return nil, err
+		return nil, errors.Join(fmt.Errorf("create log segment %s of %d bytes: %w", path, size, err), f.Close(), os.Remove(path))
 	}
-	return unix.Mmap(int(f.Fd()), 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	return f, nil
 }
 
 // openSegment opens what an earlier process left, for reading only and not mapped: a disk that fails would kill the
@@ -116,17 +112,12 @@ func (s *segment) load() error {
 }
 
 func (s *segment) unmap() error {
-	var err error
-	if s.adopted {
-		s.imap, s.buf = nil, nil
+	m := s.imap
+	s.imap, s.buf = nil, nil
+	if s.adopted || m == nil {
+		return nil
 	}
-	for _, m := range []*[]byte{&s.dmap, &s.imap} {
-		if *m != nil {
-			err = errors.Join(err, unix.Munmap(*m))
-			*m = nil
-		}
-	}
-	return err
+	return unix.Munmap(m)
 }
 
 func (s *segment) close() error {
@@ -147,17 +138,19 @@ func (s *segment) owe(n int64) {
 
 // room reports whether a payload of n bytes and up to three rows (open, writer, write) fit.
 func (s *segment) room(n int) bool {
-	return s.used+n <= len(s.dmap) && (s.rows+4)*rowSize <= len(s.imap)
+	return s.used+n <= s.size && (s.rows+4)*rowSize <= len(s.imap)
 }
 
-// add appends a row with its payload. Called with wal.mu held and room made.
-func (s *segment) add(r row, p []byte) record.Extent {
+// add appends a row with its payload. After an error there is no row. Called with wal.mu held and room made.
+func (s *segment) add(r row, p []byte) (record.Extent, error) {
+	if _, err := s.data.WriteAt(p, int64(s.used)); err != nil {
+		return record.Extent{}, fmt.Errorf("write log segment: %w", err)
+	}
 	r.off, r.length, r.crc = uint32(s.used), uint32(len(p)), record.CRC(p)
-	copy(s.dmap[s.used:], p)
 	s.used += len(p)
 	r.put(s.imap[s.rows*rowSize:])
 	s.rows++
-	return record.Extent{Spool: s.id, Off: int64(r.off), Len: r.length}
+	return record.Extent{Spool: s.id, Off: int64(r.off), Len: r.length}, nil
 }
 
 // row returns row n; whole is false when there is none or it does not verify, which torn tells apart.
@@ -189,22 +182,53 @@ func (s *segment) next() (r row, p []byte, ok bool) {
 	return row{}, nil, false
 }
 
-// payload returns what a row refers to, valid until the next call; nil if it is not there.
+// payload returns what a row refers to, valid until the next call; nil if it is not there. Rows that can be seen behind it
+// are read with it: a call for each line of few bytes would cost more than the line. Nothing is read through a map, where the
+// first look at a page is a fault.
 func (s *segment) payload(r row) []byte {
-	if !s.adopted {
-		return s.dmap[r.off : int(r.off)+int(r.length)]
+	from, end := int64(r.off), int64(r.off)+int64(r.length)
+	if from >= s.bufAt && end <= s.bufAt+int64(len(s.buf)) {
+		return s.buf[from-s.bufAt : end-s.bufAt]
 	}
 	if r.length > maxPayload {
 		return nil
 	}
-	if cap(s.buf) < int(r.length) {
-		s.buf = make([]byte, r.length)
+	if r.length == 0 {
+		return []byte{}
 	}
-	p := s.buf[:r.length]
-	if _, err := s.data.ReadAt(p, int64(r.off)); err != nil {
+	if !s.fill(from, s.ahead(end, from+readAhead)) && !s.fill(from, end) {
 		return nil
 	}
-	return p
+	return s.buf[:r.length]
+}
+
+// readAhead is how much is read at once, if it is there.
+const readAhead = 64 << 10
+
+// ahead returns where the payload of the rows behind the last one seen ends, from end on and at most to limit.
+func (s *segment) ahead(end, limit int64) int64 {
+	for n := s.read; (n+1)*rowSize <= len(s.imap); n++ {
+		r, whole, _ := s.row(n)
+		if !whole || int64(r.off) != end || end+int64(r.length) > limit {
+			break
+		}
+		end += int64(r.length)
+	}
+	return end
+}
+
+// fill reads from..end of the payload into the buffer.
+func (s *segment) fill(from, end int64) bool {
+	n := int(end - from)
+	if cap(s.buf) < n {
+		s.buf = make([]byte, n)
+	}
+	s.buf, s.bufAt = s.buf[:n], from
+	if _, err := s.data.ReadAt(s.buf, from); err != nil {
+		s.buf = s.buf[:0]
+		return false
+	}
+	return true
 }
 
 // maxPayload bounds what a row of an earlier process may ask for: the kernel's largest WRITE is far below.

@@ -63,14 +63,21 @@ func (l *wal) write(h *logHandle, p []byte, voff int64, w *record.Writer, unique
 	if err != nil {
 		return record.Extent{}, logPos{}, nil, err
 	}
-	if unique != 0 {
-		s.unanswered.Add(1)
-	}
 	at := time.Now().UnixNano()
-	s.mu.Lock()
-	s.owe(int64(len(p)))
-	s.mu.Unlock()
-	e := s.add(row{kind: rowWrite, writer: s.writers[w], handle: h.meta.ID, stream: h.pos, at: at, unique: unique, voff: voff}, p)
+	owe := func(sign int32) { // the follower must not see the row before
+		if unique != 0 {
+			s.unanswered.Add(sign)
+		}
+		s.mu.Lock()
+		s.owe(int64(sign) * int64(len(p)))
+		s.mu.Unlock()
+	}
+	owe(1)
+	e, err := s.add(row{kind: rowWrite, writer: s.writers[w], handle: h.meta.ID, stream: h.pos, at: at, unique: unique, voff: voff}, p)
+	if err != nil {
+		owe(-1)
+		return record.Extent{}, logPos{}, nil, err
+	}
 	h.pos += uint64(len(p))
 	return e, logPos{s.id, s.rows - 1}, s, nil
 }
@@ -86,8 +93,8 @@ func (l *wal) finish(h *logHandle) error {
 	if err != nil {
 		return err
 	}
-	s.add(row{kind: rowClose, handle: h.meta.ID, stream: h.pos}, nil)
-	return nil
+	_, err = s.add(row{kind: rowClose, handle: h.meta.ID, stream: h.pos}, nil)
+	return err
 }
 
 // reserve makes room for n bytes and sees that the segment knows the handle and the writer. Called with mu held.
@@ -114,7 +121,9 @@ func (l *wal) reserve(h *logHandle, n int, w *record.Writer) (*segment, error) {
 		s = l.active
 	}
 	if !s.known[h.meta.ID] {
-		s.add(row{kind: rowOpen, handle: h.meta.ID, stream: h.pos}, h.js)
+		if _, err := s.add(row{kind: rowOpen, handle: h.meta.ID, stream: h.pos}, h.js); err != nil {
+			return nil, err
+		}
 		s.known[h.meta.ID] = true
 	}
 	if w != nil && s.writers[w] == 0 {
@@ -122,7 +131,9 @@ func (l *wal) reserve(h *logHandle, n int, w *record.Writer) (*segment, error) {
 			wjs = encodeWriter(w)
 		}
 		num := uint32(len(s.writers) + 1)
-		s.add(row{kind: rowWriter, writer: num}, wjs)
+		if _, err := s.add(row{kind: rowWriter, writer: num}, wjs); err != nil {
+			return nil, err
+		}
 		s.writers[w] = num
 	}
 	return s, nil
