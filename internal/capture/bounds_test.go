@@ -385,3 +385,38 @@ func TestUnreadableBlockIsGivenUp(t *testing.T) {
 		t.Fatalf("got %q and gaps %+v", got, sink.gaps)
 	}
 }
+
+// A disk that fails a write fails that of the program, which may write again; what was written before and comes then is captured, once.
+func TestSegmentThatCannotBeWritten(t *testing.T) {
+	sink := newChain()
+	r := start(t, t.TempDir(), sink, Recovery{}, nil)
+	f := r.file(t, "a.log")
+	l, err := f.OpenLog(decision, "m", "a.log", &record.Writer{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustLog(t, l, "one\n")
+	sink.waitFor(t, "the first line", func() bool { return string(sink.all()) == "one\n" })
+	r.log.mu.Lock()
+	s := r.log.active
+	sound := s.data
+	bad, err := os.Open(s.path) // for reading only
+	s.data = bad
+	r.log.mu.Unlock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sound.Close()
+	before := r.pending.Load()
+	if n, err := l.Write([]byte("two\n"), 0, true, false, &record.Writer{}, 7); err == nil || n != 0 {
+		t.Fatalf("got %d, %v, want an error", n, err)
+	}
+	if got := r.pending.Load(); got != before || s.unanswered.Load() != 0 {
+		t.Errorf("%d bytes are pending and %d writes unanswered, want as before", got, s.unanswered.Load())
+	}
+	mustLog(t, l, "three\n")
+	sink.waitFor(t, "the line after", func() bool { return string(sink.all()) == "one\nthree\n" })
+	if got := readAll(t, f); got != "one\nthree\n" {
+		t.Errorf("reader sees %q", got)
+	}
+}

@@ -23,7 +23,7 @@ type wal struct {
 	total *atomic.Int64  // bytes of all segments that are not registered
 	added func(*segment) // makes a new segment readable; called with mu held
 
-	mu       sync.Mutex // guards the newest segment and the list; held for one memory copy
+	mu       sync.Mutex // guards the newest segment and the list; held for one write into the page cache
 	active   *segment
 	fresh    []*segment // segments the follower has not taken over yet
 	unsynced []*segment // segments with data that may not be on disk
@@ -73,7 +73,7 @@ func (l *wal) write(h *logHandle, p []byte, voff int64, w *record.Writer, unique
 		s.mu.Unlock()
 	}
 	owe(1)
-	e, err := s.add(row{kind: rowWrite, writer: s.writers[w], handle: h.meta.ID, stream: h.pos, at: at, unique: unique, voff: voff}, p)
+	e, err := l.add(s, row{kind: rowWrite, writer: s.writers[w], handle: h.meta.ID, stream: h.pos, at: at, unique: unique, voff: voff}, p)
 	if err != nil {
 		owe(-1)
 		return record.Extent{}, logPos{}, nil, err
@@ -93,7 +93,7 @@ func (l *wal) finish(h *logHandle) error {
 	if err != nil {
 		return err
 	}
-	_, err = s.add(row{kind: rowClose, handle: h.meta.ID, stream: h.pos}, nil)
+	_, err = l.add(s, row{kind: rowClose, handle: h.meta.ID, stream: h.pos}, nil)
 	return err
 }
 
@@ -121,7 +121,7 @@ func (l *wal) reserve(h *logHandle, n int, w *record.Writer) (*segment, error) {
 		s = l.active
 	}
 	if !s.known[h.meta.ID] {
-		if _, err := s.add(row{kind: rowOpen, handle: h.meta.ID, stream: h.pos}, h.js); err != nil {
+		if _, err := l.add(s, row{kind: rowOpen, handle: h.meta.ID, stream: h.pos}, h.js); err != nil {
 			return nil, err
 		}
 		s.known[h.meta.ID] = true
@@ -131,7 +131,7 @@ func (l *wal) reserve(h *logHandle, n int, w *record.Writer) (*segment, error) {
 			wjs = encodeWriter(w)
 		}
 		num := uint32(len(s.writers) + 1)
-		if _, err := s.add(row{kind: rowWriter, writer: num}, wjs); err != nil {
+		if _, err := l.add(s, row{kind: rowWriter, writer: num}, wjs); err != nil {
 			return nil, err
 		}
 		s.writers[w] = num
@@ -176,6 +176,16 @@ func (l *wal) seal(closing bool) {
 	defer l.mu.Unlock()
 	l.closed = l.closed || closing
 	l.end()
+}
+
+// add appends a row to the newest segment. A segment that cannot be written is ended: the next write begins another, whose
+// blocks are sound perhaps. Called with mu held.
+func (l *wal) add(s *segment, r row, p []byte) (record.Extent, error) {
+	e, err := s.add(r, p)
+	if err != nil {
+		l.end()
+	}
+	return e, err
 }
 
 // end seals the newest segment if there is one. Called with mu held.
