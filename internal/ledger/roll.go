@@ -52,7 +52,7 @@ func (b *Book) Part() (Part, error) {
 		return Left, nil
 	}
 	p := New
-	err = b.Marks(func(record.Durable) bool {
+	err = b.Marks(func(record.Durable, time.Time) bool {
 		p = In
 		return false
 	})
@@ -94,8 +94,9 @@ func (l *Ledger) Enrolled() (names []string, err error) {
 	return names, err
 }
 
-// Marks calls f for every stream that the output holds something of, until f returns false. f must not use the ledger.
-func (b *Book) Marks(f func(record.Durable) bool) error {
+// Marks calls f for every stream that the output holds something of, with the time when that changed last, until f returns
+// false. f must not use the ledger.
+func (b *Book) Marks(f func(d record.Durable, touched time.Time) bool) error {
 	prefix := b.prefix(kindMark)
 	return b.l.each(prefix, func(k, v []byte) (bool, error) {
 		var d record.Durable
@@ -105,8 +106,9 @@ func (b *Book) Marks(f func(record.Durable) bool) error {
 		}
 		copy(d.Sender[:], rest)
 		d.Epoch = binary.BigEndian.Uint64(rest[len(d.Sender):])
+		var at int64
 		var err error
-		d.Seq, d.Chain, _, err = decodeMark(v)
-		return err == nil && f(d), err
+		d.Seq, d.Chain, at, err = decodeMark(v)
+		return err == nil && f(d, time.Unix(0, at)), err
 	})
 }

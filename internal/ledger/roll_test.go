@@ -3,11 +3,13 @@ package ledger
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"ftfuse/internal/record"
 )
 
 func TestRoll(t *testing.T) {
+	before := time.Now()
 	dir := t.TempDir()
 	l, _ := mustOpen(t, Options{Dir: dir})
 	part := func(name string, want Part) {
@@ -35,7 +37,10 @@ func TestRoll(t *testing.T) {
 		t.Fatalf("got %q, %v on the roll, want the unnamed one and ol", names, err)
 	}
 	var marks []record.Durable
-	must(t, l.Book("ol").Marks(func(d record.Durable) bool {
+	must(t, l.Book("ol").Marks(func(d record.Durable, touched time.Time) bool {
+		if touched.Before(before) || touched.After(time.Now()) {
+			t.Errorf("mark of %v: got touched at %v, want since the test began", d.Sender, touched)
+		}
 		marks = append(marks, d)
 		return true
 	}))

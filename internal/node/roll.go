@@ -4,6 +4,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"time"
 
 	"ftfuse/internal/config"
 	"ftfuse/internal/ledger"
@@ -104,17 +105,15 @@ func (r *receiver) lowest(names []string) (marks []record.Durable, err error) {
 	if len(names) == 0 {
 		return nil, nil
 	}
-	add := func(m record.Durable) bool {
+	err = r.ledger.Book(names[0]).Marks(func(m record.Durable, _ time.Time) bool {
 		marks = append(marks, m)
 		return true
-	}
-	if err := r.ledger.Book(names[0]).Marks(add); err != nil {
+	})
+	if err != nil {
 		return nil, err
 	}
 	if names[0] == "" && r.intake.Load() != nil {
-		for _, m := range r.intake.Load().Marks() {
-			add(m)
-		}
+		marks = append(marks, r.intake.Load().Marks()...)
 	}
 	low := map[record.Stream]record.Durable{}
 	for _, m := range marks {
@@ -150,18 +149,20 @@ func (r *receiver) enter(name string, marks []record.Durable) error {
 		return err
 	}
 	if name == "" && r.intake.Load() != nil {
-		r.intake.Load().Adopt(more)
+		r.intake.Load().Adopt(more, time.Now())
 	}
 	return nil
 }
 
 // adopt lets the queue begin where it was once let begin, as far as it holds no more of a stream.
 func (r *receiver) adopt() error {
-	var marks []record.Durable
-	err := r.ledger.Book("").Marks(func(m record.Durable) bool {
-		marks = append(marks, m)
+	then := map[time.Time][]record.Durable{} // it was let begin few times
+	err := r.ledger.Book("").Marks(func(m record.Durable, touched time.Time) bool {
+		then[touched] = append(then[touched], m)
 		return true
 	})
-	r.intake.Load().Adopt(marks)
+	for touched, marks := range then {
+		r.intake.Load().Adopt(marks, touched)
+	}
 	return err
 }

@@ -3,6 +3,7 @@ package queue
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"ftfuse/internal/record"
 )
@@ -26,7 +27,7 @@ func TestAdoptedMarksOutliveOlderEntries(t *testing.T) {
 		appendAll(t, q, relay(seq+1))
 	}
 	want := record.Durable{Stream: stream, Seq: 100, Chain: 12345}
-	q.Adopt([]record.Durable{want})
+	q.Adopt([]record.Durable{want}, time.Now())
 	for range 10 { // new databases, with the mark in their heads
 		appendAll(t, q, inline("r", "own\n"))
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"sync"
 
@@ -247,7 +246,10 @@ func (q *Queue) publish(p *plan) {
 		}
 	}
 	q.last, q.seq = p.last, p.seq
-	maps.Copy(q.marks, p.marks)
+	for _, m := range p.marks {
+		q.touch(m)
+	}
+	q.boundMarks()
 	q.ages.note(first, q.o.Uptime())
 	for _, c := range q.cursors {
 		for _, l := range c.lanes() {

@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"testing"
 	"time"
 
@@ -115,4 +116,53 @@ func BenchmarkOpen(b *testing.B) {
 		b.StartTimer()
 	}
 	b.ReportMetric(b.Elapsed().Seconds()/float64(b.N)*float64(time.Second/time.Millisecond), "ms/open")
+}
+
+// BenchmarkMarks makes the head of a database with as many marks of relayed streams as may be. It says what a mark takes there, and
+// in memory, with the time since which it is known.
+func BenchmarkMarks(b *testing.B) {
+	q := benchQueue(b, OS)
+	heap := func() float64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return float64(m.HeapAlloc)
+	}
+	without := heap()
+	fillMarks(q, mostMarks)
+	memory := (heap() - without) / mostMarks
+	size := 0
+	for b.Loop() {
+		v, err := sealed(q.headNow())
+		if err != nil {
+			b.Fatal(err)
+		}
+		size = len(v)
+	}
+	b.ReportMetric(memory, "B/mark")
+	b.ReportMetric(float64(size)/mostMarks, "head-B/mark")
+}
+
+// BenchmarkForgetMarks forgets a quarter of the marks that may be, as is done when there is one more.
+func BenchmarkForgetMarks(b *testing.B) {
+	q := benchQueue(b, OS)
+	for b.Loop() {
+		b.StopTimer()
+		fillMarks(q, mostMarks+1)
+		b.StartTimer()
+		q.forgetMarks()
+		if len(q.marks) != mostMarks/4*3 {
+			b.Fatal(len(q.marks))
+		}
+	}
+}
+
+// fillMarks begins streams as senders do that are restarted again and again, 13 times each.
+func fillMarks(q *Queue, n int) {
+	clear(q.marks)
+	for i := range n {
+		s := record.Stream{Epoch: 1.7e15 + uint64(i)*123456789}
+		s.Sender = record.SenderID{}.Derive(fmt.Sprint(i / 13))
+		q.touch(record.Durable{Stream: s, Seq: 1e6 + uint64(i), Chain: record.Chain(uint64(i+1) * 0x9e3779b97f4a7c15)})
+	}
 }

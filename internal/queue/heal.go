@@ -107,10 +107,8 @@ func (q *Queue) rotate() {
 
 // extend makes the next segment. Called with writing held and no Append in progress.
 func (q *Queue) extend(snapshot []byte) error {
-	q.mu.Lock()
 	h := q.headNow()
-	old := q.segs[len(q.segs)-1]
-	q.mu.Unlock()
+	old := q.newest()
 	if old.first == h.First {
 		return nil // nothing in it yet
 	}

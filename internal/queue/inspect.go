@@ -40,7 +40,7 @@ func inspect(dir string) (*inspection, error) {
 	}
 	o.inspects = true
 	o.Storage = func(path string) (storage.Storage, error) { return storage.OpenFile(path, true) }
-	q := &Queue{o: o, log: o.Logger, pulse: o.Pulses.Join("queue"), cursors: make(map[string]*Cursor), marks: make(map[record.Stream]record.Durable)}
+	q := &Queue{o: o, log: o.Logger, pulse: o.Pulses.Join("queue"), cursors: make(map[string]*Cursor), marks: make(map[record.Stream]mark)}
 	if q.lock, err = lockDir(dir); err != nil {
 		return nil, err
 	}

@@ -288,13 +288,15 @@ func (l *lane) noted(ahead bool) uint64 {
 	return min(l.handed+handedAhead, max(l.end(), l.at.Acked))
 }
 
-// headNow is the head of a segment that begins after the last position. Called with mu held.
+// headNow is the head of a segment that begins after the last position. Called with writing held, or while nobody else has
+// the queue.
 func (q *Queue) headNow() headRec {
+	q.mu.Lock()
+	q.forgetMarks()
 	rec, cursors := q.records(true)
 	h := headRec{Format: stateFormat, First: q.last + 1, Seq: q.seq, Captured: rec.Captured, Queue: rec, Cursors: cursors}
-	for _, m := range q.marks {
-		h.Marks = append(h.Marks, packMark(m))
-	}
+	q.mu.Unlock()
+	h.Marks = q.packMarks() // readers need not wait for that
 	return h
 }
 

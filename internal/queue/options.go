@@ -34,6 +34,9 @@ type Options struct {
 	GroupBytes     int64 // payload and references committed at once; 1 MiB
 	WriteBuffer    int   // goleveldb's, in bytes; 4 MiB. Bounds memory and the time to open after a kill
 
+	Forget    time.Duration // marks of relayed streams of which nothing came for so long go when a newer one of the sender is known; 90 days
+	MostMarks int           // of relayed streams that nothing is queued of; 131072. See marks.go
+
 	CommitEvery time.Duration // longest time between Ack and the cursor's commit; 50 ms
 	CommitBytes int64         // acknowledged payload that is committed at once; 16 MiB
 	RetryEvery  time.Duration // pause between attempts to reopen a failed database; 100 ms
@@ -75,6 +78,8 @@ func (o Options) filled() (Options, error) {
 	setDefault(&o.SegmentEntries, 1<<18)
 	setDefault(&o.GroupBytes, 1<<20)
 	setDefault(&o.WriteBuffer, 4<<20)
+	setDefault(&o.Forget, forgetAfter)
+	setDefault(&o.MostMarks, mostMarks)
 	setDefault(&o.CommitEvery, 50*time.Millisecond)
 	setDefault(&o.CommitBytes, 16<<20)
 	setDefault(&o.RetryEvery, 100*time.Millisecond)

@@ -32,9 +32,11 @@ type debt struct {
 	last     uint64 // position of its last entry
 }
 
-// owe notes an entry that the cursor has not passed. Called with mu held, in the order of positions.
+// owe notes an entry that the cursor has not passed. What is not for its destination needs no answer; so a cursor that stands
+// still because nobody reads it any more does not come to owe every stream that there ever was. Called with mu held, in the
+// order of positions.
 func (c *Cursor) owe(pos uint64, s *summary) {
-	if s.own {
+	if s.own || !s.wanted(c.rec.Name) {
 		return
 	}
 	d, known := c.owed.by[s.stream]
@@ -127,7 +129,7 @@ func (c *Cursor) answered(s record.Stream) record.Durable {
 	d, owes := c.owed.by[s]
 	switch {
 	case !owes:
-		return c.q.marks[s]
+		return c.q.mark(s)
 	case d.answered.seq == 0:
 		return record.Durable{}
 	}

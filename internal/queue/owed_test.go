@@ -256,3 +256,30 @@ func TestAwaitEndsWithAPurge(t *testing.T) {
 		}
 	}
 }
+
+// What is not for a destination needs no answer of it, and is not among what it owes, while other data of the stream is.
+func TestNothingIsOwedOfWhatIsNotForADestination(t *testing.T) {
+	r := newRelaying(t, 0, "up", "other")
+	s, blocks := streamOf(1, 1), streamOf(2, 1)
+	r.put(nil, blocks)
+	r.put([]string{"other"}, s)
+	first := r.want[s]
+	owes := func(when string, n int, want record.Durable) {
+		t.Helper()
+		c := cursor(t, r.Queue, "up")
+		if got := answered(t, c, s); got != want {
+			t.Errorf("%s: got answered %+v, want %+v", when, got, want)
+		}
+		if got := len(c.Owed()); got != n {
+			t.Errorf("%s: got %d streams owed, want %d", when, got, n)
+		}
+	}
+	owes("nothing for it", 1, first)
+	r.put([]string{"up"}, s)
+	r.put([]string{"other"}, s)
+	owes("some for it", 2, first)
+	r.reopen(crash)
+	owes("opened", 2, first)
+	r.deliver("up")
+	owes("acknowledged", 0, r.want[s])
+}

@@ -4,9 +4,7 @@ package queue
 import (
 	"fmt"
 	"log/slog"
-	"maps"
 	"os"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -45,12 +43,16 @@ type Queue struct {
 	metaMu  sync.Mutex // held over one commit, so that commits reach the disk in order
 	meta    *metaStore // guarded by metaMu
 
-	mu         sync.Mutex // guards everything below; never held during disk access
-	segs       []*segment // ascending; the last one is written
-	base       uint64     // first position of the newest segment with a head: it and later ones are kept
-	rec        queueRec
-	last, seq  uint64 // last position and own sequence given; only the leader changes them
-	marks      map[record.Stream]record.Durable
+	mu        sync.Mutex // guards everything below; never held during disk access
+	segs      []*segment // ascending; the last one is written
+	base      uint64     // first position of the newest segment with a head: it and later ones are kept
+	rec       queueRec
+	last, seq uint64 // last position and own sequence given; only the leader changes them
+
+	marks    map[record.Stream]mark // of relayed streams; changed with writing held too
+	marksDue int                    // more marks than this: forget some
+	clock    markClock
+
 	cursors    map[string]*Cursor
 	making     *Cursor         // in newCursor: not among cursors yet, but what it needs stays; nil: none
 	held       uint64          // payload bytes of positions that some cursor has not passed
@@ -99,7 +101,15 @@ func (q *Queue) Held() int64 {
 func (q *Queue) Mark(s record.Stream) record.Durable {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.marks[s]
+	return q.mark(s)
+}
+
+// mark is Mark. Called with mu held.
+func (q *Queue) mark(s record.Stream) record.Durable {
+	if m, known := q.marks[s]; known {
+		return m.durable(s)
+	}
+	return record.Durable{}
 }
 
 // Cursors returns the names of the cursors, in order.
@@ -113,21 +123,11 @@ func (q *Queue) Cursors() []string {
 func (q *Queue) Marks() []record.Durable {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return slices.Collect(maps.Values(q.marks))
-}
-
-// Adopt lets relayed streams begin behind marks, where the queue knows less of them: who relays does not give it what
-// lies before. It holds until the queue is closed and, once something of the stream is appended, for good.
-func (q *Queue) Adopt(marks []record.Durable) {
-	q.writing.Lock() // no entry may be in the making
-	defer q.writing.Unlock()
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	for _, m := range marks {
-		if m.Seq > q.marks[m.Stream].Seq {
-			q.marks[m.Stream] = m
-		}
+	list := make([]record.Durable, 0, len(q.marks))
+	for s, m := range q.marks {
+		list = append(list, m.durable(s))
 	}
+	return list
 }
 
 // newest returns the segment that is written.

@@ -101,7 +101,7 @@ func Open(o Options) (*Queue, *Recovery, error) {
 	}
 	started := o.Uptime()
 	q := &Queue{o: o, log: o.Logger, pulse: o.Pulses.Join("queue"), expires: expires, cursors: make(map[string]*Cursor), rotateAt: o.SegmentBytes,
-		marks: make(map[record.Stream]record.Durable), done: make(chan struct{}), soiled: make(chan struct{}, 1)}
+		marks: make(map[record.Stream]mark), marksDue: o.MostMarks, done: make(chan struct{}), soiled: make(chan struct{}, 1)}
 	if q.lock, err = lockDir(o.Dir); err != nil {
 		return nil, nil, err
 	}
@@ -161,6 +161,9 @@ func (q *Queue) recoverAll() (*Recovery, error) {
 	rv.tail()
 	rv.reconcile()
 	rv.settle()
+	q.mu.Lock()
+	q.forgetMarks()
+	q.mu.Unlock()
 	if err := q.commit(true); err != nil {
 		return nil, err
 	}

@@ -38,9 +38,7 @@ func (rv *recovery) adoptCursors() {
 	if rv.head.Captured == nil {
 		rv.head.Captured = make(tallies)
 	}
-	for _, m := range rv.head.Marks {
-		q.marks[m.durable().Stream] = m.durable()
-	}
+	q.loadMarks(rv.head.Marks)
 }
 
 // scanner walks the chain and finds what is missing by the positions.
@@ -174,10 +172,8 @@ func (sc *scanner) entry(pos uint64, s *summary, counts bool) {
 			sc.open = -1
 		}
 		sc.seq, sc.seqKnown = s.last, true
-	} else {
-		if s.last > q.marks[s.stream].Seq { // else the head, which may be younger, knows better
-			q.marks[s.stream] = record.Durable{Stream: s.stream, Seq: s.last, Chain: s.chain}
-		}
+	} else if counts && s.last > q.marks[s.stream].seq { // of what lies before it the head knows better, also what was forgotten
+		q.touch(record.Durable{Stream: s.stream, Seq: s.last, Chain: s.chain})
 	}
 	if counts {
 		sc.captured.add(s.rule, s.tally())

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"ftfuse/internal/record"
 )
@@ -138,6 +139,14 @@ func (m markRec) durable() record.Durable {
 	return record.Durable{Stream: record.Stream{Sender: id, Epoch: m.Epoch}, Seq: m.Seq, Chain: m.Chain}
 }
 
+// headMark is a mark of a relayed stream in a head.
+type headMark struct {
+	markRec
+	At int64 `json:"at,omitempty"` // when it was touched, s since 1970; 0 in heads of older versions
+}
+
+func (m *headMark) touched() int64 { return m.At * int64(time.Second) }
+
 // gapRec is a run of positions that a cursor reads as gaps.
 type gapRec struct {
 	First  uint64        `json:"first"`
@@ -163,7 +172,7 @@ type headRec struct {
 	First    uint64      `json:"first"`
 	Seq      uint64      `json:"seq"`
 	Captured tallies     `json:"captured"`
-	Marks    []markRec   `json:"marks"`   // relayed streams
+	Marks    []headMark  `json:"marks"`   // relayed streams
 	Queue    queueRec    `json:"queue"`   // copies of the meta database's records, for when that is lost
 	Cursors  []cursorRec `json:"cursors"` //
 }
