@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -138,6 +139,40 @@ func TestServeEndsWithIdleClients(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer c.Close()
+	}
+}
+
+// A handler that takes longer than a stop gives answers, as a reload may, has ended when Serve returns: what it works on is
+// closed then.
+func TestServeWaitsForHandlers(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x.sock")
+	l, err := Listen(Socket{Path: path, Mode: 0o600, GID: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	begun, left := make(chan struct{}), make(chan struct{})
+	var ended atomic.Bool
+	ctx, stop := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	go func() {
+		served <- Serve(ctx, l, Handlers{"POST /v1/slow": func(context.Context, url.Values, []byte) (any, error) {
+			close(begun)
+			<-left                            // the connection is closed: nobody waits for the answer
+			time.Sleep(50 * time.Millisecond) // work
+			ended.Store(true)
+			return nil, nil
+		}}, quiet)
+	}()
+	called := make(chan error, 1)
+	go func() { called <- Call(context.Background(), path, "POST", "/v1/slow", nil, nil) }()
+	<-begun
+	stop()
+	if err := <-called; err == nil {
+		t.Error("got an answer from a handler that is at work")
+	}
+	close(left)
+	if err := <-served; err != nil || !ended.Load() {
+		t.Errorf("Serve = %v, the handler has ended: %v, want nil and true", err, ended.Load())
 	}
 }
 

@@ -37,8 +37,8 @@ type Error struct {
 
 func (e *Error) Error() string { return e.Text }
 
-// Serve answers on l until ctx ends, then closes l, lets running requests finish for at most two seconds, and
-// returns nil.
+// Serve answers on l until ctx ends, then closes l, lets answers go out for at most two seconds, and returns nil. No handler
+// is at work any more then: whatever a reload begins is there for the caller to end.
 func Serve(ctx context.Context, l net.Listener, handlers Handlers, log *slog.Logger) error {
 	return ServeHTTP(ctx, l, muxOf(handlers), log)
 }
@@ -61,8 +61,9 @@ func ServeHTTP(ctx context.Context, l net.Listener, h http.Handler, log *slog.Lo
 
 // serveWithin gives a request head to come, and each question and answer limit.
 func serveWithin(ctx context.Context, l net.Listener, h http.Handler, log *slog.Logger, head, limit time.Duration) error {
+	var work atWork
 	s := &http.Server{
-		Handler:           h,
+		Handler:           work.on(h),
 		ReadHeaderTimeout: head,
 		ReadTimeout:       limit,
 		WriteTimeout:      limit,
@@ -85,7 +86,44 @@ func serveWithin(ctx context.Context, l net.Listener, h http.Handler, log *slog.
 		s.Close()
 	}
 	<-done
+	work.end() // neither Shutdown, when its time is over, nor Close waits for handlers
 	return nil
+}
+
+// atWork are the requests that handlers have begun.
+type atWork struct {
+	mu   sync.Mutex // guards over, and that nothing joins all when that is set
+	over bool
+	all  sync.WaitGroup
+}
+
+// on has h answer as long as the work is not over.
+func (a *atWork) on(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !a.begin() {
+			http.Error(w, "stopping", http.StatusServiceUnavailable)
+			return
+		}
+		defer a.all.Done()
+		h.ServeHTTP(w, r)
+	})
+}
+
+func (a *atWork) begin() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.over {
+		a.all.Add(1)
+	}
+	return !a.over
+}
+
+// end lets no request begin any more, and waits for those that have.
+func (a *atWork) end() {
+	a.mu.Lock()
+	a.over = true
+	a.mu.Unlock()
+	a.all.Wait()
 }
 
 func serve(h Handler) http.HandlerFunc {
