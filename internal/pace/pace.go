@@ -51,10 +51,13 @@ func New(bytes int64, burst time.Duration) (*Line, error) {
 	return l, nil
 }
 
-// Do calls write for n bytes, at most Piece, when they may pass. It returns ctx's error when ctx ends first.
+// Do calls write for n bytes, at most Piece, when they may pass. It returns ctx's error when ctx ends first. While write takes
+// longer than the others have patience, it holds up nobody: it is its receiver that does not read, and on a line so thin that a
+// piece takes as long the others pass by then anyway.
 func (l *Line) Do(ctx context.Context, c Class, n int, write func() error) error {
 	l.enter(c)
-	defer l.leave(c)
+	leave := sync.OnceFunc(func() { l.leave(c) })
+	defer leave()
 	if err := l.yield(ctx, c); err != nil {
 		return err
 	}
@@ -63,6 +66,7 @@ func (l *Line) Do(ctx context.Context, c Class, n int, write func() error) error
 			return fmt.Errorf("wait for the rate limit: %w", err)
 		}
 	}
+	defer time.AfterFunc(patience, leave).Stop()
 	return write()
 }
 

@@ -77,6 +77,26 @@ func TestPrecedence(t *testing.T) {
 	})
 }
 
+// A receiver that does not read holds up what matters less for a moment, not until its connection is given up.
+func TestStuckHoldsUpNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := line(t, 0, 0)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		var wg sync.WaitGroup
+		wg.Go(func() { _ = l.Do(ctx, pace.High, 1, func() error { <-ctx.Done(); return nil }) })
+		synctest.Wait() // it is in its write
+		passed := 0
+		for l.Do(ctx, pace.Normal, 1, func() error { time.Sleep(100 * time.Millisecond); return nil }) == nil {
+			passed++
+		}
+		wg.Wait()
+		if passed < 500 {
+			t.Errorf("got %d pieces in a minute beside one that is stuck, want ten a second", passed)
+		}
+	})
+}
+
 // Alone, what matters least passes at once.
 func TestLowAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
