@@ -59,7 +59,7 @@ func (q *Queue) newCursor(name string) (*Cursor, error) {
 	for _, s := range q.free(start+1, last) {
 		c.rec.addGap(gapRec{First: s.First, Last: s.Last, Reason: record.Expired}, false, 0)
 	}
-	q.making = c // the others go on meanwhile, and give free what all of them have passed
+	q.making, q.spared = c, nil // the others go on meanwhile, and give free what all of them have passed
 	q.mu.Unlock()
 
 	err := q.scan(start+1, last, func(pos uint64, v []byte) bool {
@@ -69,12 +69,11 @@ func (q *Queue) newCursor(name string) (*Cursor, error) {
 		}
 		return true
 	})
-	q.mu.Lock()
-	q.making = nil
 	if err != nil {
-		q.mu.Unlock()
+		q.made(false)
 		return nil, fmt.Errorf("cursor %q: %w", name, err)
 	}
+	q.mu.Lock()
 	for rule, n := range captured {
 		c.rec.Base[rule] = n.minus(c.queued[rule])
 	}
@@ -85,13 +84,29 @@ func (q *Queue) newCursor(name string) (*Cursor, error) {
 	}
 	q.cursors[name] = c
 	q.mu.Unlock()
-	if err := q.commitLater(false); err != nil {
-		q.mu.Lock()
-		delete(q.cursors, name)
-		q.mu.Unlock()
+	err = q.commitLater(false)
+	q.made(err == nil)
+	if err != nil {
 		return nil, err
 	}
 	return c, nil
+}
+
+// made ends the making of a cursor. When it was not made, what the others have passed meanwhile is free.
+func (q *Queue) made(well bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	c, spared := q.making, q.spared
+	q.making, q.spared = nil, nil
+	if well {
+		return
+	}
+	delete(q.cursors, c.rec.Name)
+	c.owed.settleAll()
+	for i := range spared {
+		q.pass(spared[i].pos, &spared[i].s)
+	}
+	q.soil()
 }
 
 // free lists the runs of from..to of which no cursor needs anything any more: their room has been given free. Called
@@ -242,12 +257,13 @@ func (q *Queue) passBut(c *Cursor, pos uint64, s *summary) {
 		return // removed: RemoveCursor has given back what it held
 	}
 	for _, o := range q.cursors {
-		if o != c && !o.rec.passed(pos) {
+		if o != c && o != q.making && !o.rec.passed(pos) {
 			return
 		}
 	}
-	if q.making != nil && !q.making.rec.passed(pos) {
-		return // it will pass it itself
+	if m := q.making; m != nil && m != c && !m.rec.passed(pos) {
+		q.spared = append(q.spared, delivered{pos: pos, s: *s})
+		return // it will pass it itself, if it is made
 	}
 	q.held -= s.held
 	q.freed = append(q.freed, s.extents...)

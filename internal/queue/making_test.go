@@ -1,7 +1,9 @@
 package queue
 
 import (
+	"errors"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/syndtr/goleveldb/leveldb/storage"
@@ -77,6 +79,56 @@ func TestCursorIsMadeWhileAnotherGoesOn(t *testing.T) {
 	if released != each*segments || q.Held() != 0 {
 		t.Errorf("got %d extents given free and %d bytes held, want %d and none", released, q.Held(), each*segments)
 	}
+}
+
+// A cursor that cannot be committed comes to nothing: what another one passed while it was made is given free.
+func TestCursorIsNotMade(t *testing.T) {
+	const each, segments = 8, 3
+	o := options(fastDir(t))
+	o.SegmentEntries, o.RetryEvery = each, 1
+	released := 0
+	o.Release = func(list []record.Extent) { released += len(list) }
+	f := &faults{until: 1 << 30, err: syscall.EIO}
+	fail := func(at int) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.at = at
+	}
+	var during func()
+	o.Storage = func(path string) (storage.Storage, error) {
+		if strings.HasSuffix(path, "meta") {
+			return f.open(path)
+		}
+		if d := during; d != nil && strings.HasSuffix(path, segmentName(each+1)) {
+			during = nil
+			d()
+		}
+		return storage.OpenFile(path, false)
+	}
+	q, _ := open(t, o)
+	a := cursor(t, q, "a")
+	for i := range each * segments {
+		appendAll(t, q, spooled("r", 1, int64(10*i), 10))
+	}
+	drain(t, a, 1<<20)
+	q.closeIdleReaders()
+	during = func() {
+		if err := a.Ack(each, record.Durable{}); err != nil {
+			t.Error(err)
+		}
+		fail(1)
+	}
+	if _, err := q.Cursor("b"); !errors.Is(err, syscall.EIO) || during != nil {
+		t.Fatalf("got %v, want that the cursor cannot be committed", err)
+	}
+	fail(0)
+	if err := q.commit(false); err != nil {
+		t.Fatal(err)
+	}
+	if want := uint64(10 * each * (segments - 1)); released != each || uint64(q.Held()) != want {
+		t.Errorf("got %d extents given free and %d bytes held, want %d and %d", released, q.Held(), each, want)
+	}
+	balanced(t, q)
 }
 
 // What is appended while a cursor is removed, and what the others pass of that, is given free.

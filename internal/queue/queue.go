@@ -54,7 +54,8 @@ type Queue struct {
 	clock    markClock
 
 	cursors    map[string]*Cursor
-	making     *Cursor         // in newCursor: not among cursors yet, but what it needs stays; nil: none
+	making     *Cursor         // in newCursor: what it needs stays, though it may come to nothing; nil: none
+	spared     []delivered     // what would be free but for making
 	held       uint64          // payload bytes of positions that some cursor has not passed
 	freed      []record.Extent // to be released after the next commit
 	dirty      bool            // something is not committed; set by soil
