@@ -64,6 +64,34 @@ func TestNothingIsForgottenThatIsNotAnswered(t *testing.T) {
 	}
 }
 
+// A request that has been at work for too long may begin to wait in a goroutine of its own while those that do are waited for.
+func TestWaitBeginsWhileOneIsLeft(t *testing.T) {
+	s := &server{Mount: &Mount{log: slog.New(slog.DiscardHandler)}}
+	busy := &reader{server: s}
+	busy.busy.Store(true)
+	s.reading = []*reader{busy}
+	stop := make(chan struct{})
+	var request sync.WaitGroup
+	request.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				done := make(chan struct{})
+				s.apart(2, func([]byte) { close(done) })
+				<-done
+			}
+		}
+	})
+	for range 200 {
+		s.quiesce(0, nil)
+	}
+	close(stop)
+	request.Wait()
+	<-s.async.none()
+}
+
 // Requests may be at work in a mount that is left to the next process, also when it is closed.
 func TestCloseOfOneThatIsLeft(t *testing.T) {
 	dir := t.TempDir()

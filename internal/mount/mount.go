@@ -74,7 +74,7 @@ type server struct {
 	fd    int
 	proto *fuse.ProtocolServer
 	waits waits
-	async sync.WaitGroup // goroutines of waiting requests
+	async asides // goroutines of waiting requests
 	turns turns
 
 	group   *errgroup.Group // the readers

@@ -135,12 +135,53 @@ func (s *server) GetLk(_ <-chan struct{}, in *fuse.LkIn, out *fuse.LkOut) fuse.S
 
 // apart runs do in a goroutine that Serve waits for, with a small buffer for its answer.
 func (s *server) apart(unique uint64, do func(out []byte)) {
-	s.async.Add(1)
+	s.async.begin()
 	go func() {
-		defer s.async.Done()
+		defer s.async.end()
 		defer s.recovered(unique)
 		do(make([]byte, 256))
 	}()
+}
+
+// asides counts the goroutines of requests. A sync.WaitGroup would not do: a reader that is at work for too long may begin one
+// while what there is is waited for.
+type asides struct {
+	mu   sync.Mutex
+	n    int
+	idle []chan struct{} // closed when n is 0
+}
+
+func (a *asides) begin() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.n++
+}
+
+func (a *asides) end() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.n--; a.n == 0 {
+		a.tell()
+	}
+}
+
+// none returns a channel that is closed once there is none.
+func (a *asides) none() <-chan struct{} {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	c := make(chan struct{})
+	if a.idle = append(a.idle, c); a.n == 0 {
+		a.tell()
+	}
+	return c
+}
+
+// tell closes what is waited on. Called with mu held.
+func (a *asides) tell() {
+	for _, c := range a.idle {
+		close(c)
+	}
+	a.idle = nil
 }
 
 // waits knows the requests that wait in goroutines of their own.

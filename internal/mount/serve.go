@@ -146,7 +146,7 @@ func (s *server) lastUsers(at *attach.Attached, ended <-chan struct{}) bool {
 func (s *server) close(clean bool) {
 	s.waits.close()
 	s.handles.leave()
-	s.async.Wait()
+	<-s.async.none()
 	for _, h := range s.handles.all() {
 		if h = s.handles.take(h.fh); h == nil {
 			continue

@@ -95,12 +95,10 @@ func (s *server) quiesce(limit time.Duration, ended <-chan struct{}) {
 		s.handles.leave() // writes that wait for room do so with the next process
 	}
 	s.waits.close()
-	answered := make(chan struct{})
-	go func() { s.async.Wait(); close(answered) }() // ends with the process if not before
 	t := time.NewTimer(time.Second)
 	defer t.Stop()
 	select {
-	case <-answered:
+	case <-s.async.none():
 		if idle {
 			s.keeper.quiet()
 		}
