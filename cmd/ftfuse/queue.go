@@ -121,7 +121,7 @@ func queueStatus(ctx context.Context, q queueParts) (s control.QueueReport, prob
 	ctx, cancel := context.WithTimeout(ctx, askLimit)
 	defer cancel()
 	var live control.Status
-	err = control.Call(ctx, q.socket, http.MethodGet, control.PathStatus, nil, &live)
+	err = control.Call(ctx, q.socket, http.MethodGet, control.PathStatus+"?"+control.AskWritten, nil, &live)
 	if err == nil && live.Sender != nil {
 		return control.QueueReport{Now: live.Now, Live: true, Unseen: live.Sender.Unseen, Queue: live.Sender.Queue, Flows: live.Sender.Flows}, nil, nil
 	}

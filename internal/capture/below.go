@@ -195,6 +195,19 @@ func (f *File) lookIn(rd *os.File) error {
 	return nil
 }
 
+// leftBelow returns how many bytes in the file below are to be taken and are not yet.
+func (f *File) leftBelow() (int64, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.pickMeta == nil {
+		return 0, nil
+	}
+	if err := f.lookBelow(); err != nil {
+		return 0, err
+	}
+	return f.pick.Size - f.pick.Taken, nil
+}
+
 // replaced reports whether the bytes that were taken last are others now: the file was cut and has grown again since
 // it was looked at, by a program that does not use the mount. Called with mu held.
 func (f *File) replaced(rd *os.File) bool {

@@ -2,7 +2,9 @@ package capture
 
 import (
 	"errors"
+	"maps"
 	"os"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -17,6 +19,7 @@ type usage struct {
 	disk    atomic.Int64 // bytes on disk
 	unseen  atomic.Int64 // bytes of open capture that are not registered
 	resting atomic.Int64 // bytes of the log that count as pending, but whose room only waits to be given back
+	unread  atomic.Int64 // bytes of the log of earlier processes, until it is read: how much is registered is not known before
 	spools  atomic.Int64
 	free    atomic.Int64 // bytes free on the file system
 	damaged atomic.Int64
@@ -131,6 +134,38 @@ type Usage struct {
 // Usage returns figures of the last housekeeping, at most 0.2 s old.
 func (c *Capture) Usage() Usage {
 	return Usage{c.use.disk.Load(), c.use.unseen.Load() + max(c.pending.Load()-c.use.resting.Load(), 0), c.use.spools.Load(), c.use.damaged.Load(), c.use.refused.Load()}
+}
+
+// Unregistered returns how many of the bytes that are written are not in the queue yet: all that any write(2) had returned for when it
+// was called count, partial records included. It asks the kernel for the size of every spool, up to some milliseconds for
+// thousands.
+func (c *Capture) Unregistered() (int64, error) {
+	c.mu.RLock()
+	raws, below := slices.Collect(maps.Values(c.raws)), slices.Collect(maps.Keys(c.follow))
+	c.mu.RUnlock()
+	n := c.use.unread.Load() // first: what is read pends before it goes
+	n += max(c.pending.Load()-c.use.resting.Load(), 0)
+	var err error
+	for _, r := range raws {
+		c.regMu.Lock()
+		in := int64(c.registered[r.id].Pos)
+		c.regMu.Unlock()
+		size, e := r.size()
+		r.mu.Lock()
+		if r.done { // the mark goes with the spool
+			in = max(in, r.seen)
+		}
+		if r.gone {
+			size, e = 0, nil
+		}
+		r.mu.Unlock()
+		n, err = n+max(size-in, 0), errors.Join(err, e)
+	}
+	for _, f := range below {
+		left, e := f.leftBelow()
+		n, err = n+left, errors.Join(err, e)
+	}
+	return n, err
 }
 
 func (s *segment) allocated() int64 {

@@ -51,6 +51,7 @@ func (c *Capture) drained(s *segment) {
 	if !s.adopted {
 		return
 	}
+	c.use.unread.Add(-s.unread)
 	if c.pass.older--; c.pass.older == 0 {
 		c.endOldHandles(s)
 	}

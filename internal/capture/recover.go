@@ -279,11 +279,15 @@ func (c *Capture) adoptSegment(s *segment, alive map[uint64]bool) {
 				metas[r.handle] = m
 			}
 		case rowWrite:
+			if !s.settled {
+				s.unread += int64(r.length)
+			}
 			if m := metas[r.handle]; m != nil {
 				c.adoptView(c.fileOf(m), m, s, r, logPos{s.id, n})
 			}
 		}
 	}
+	c.use.unread.Add(s.unread)
 	s.imap = nil // one index at a time in memory
 }
 

@@ -35,6 +35,7 @@ type segment struct {
 	// The follower's side: it alone uses these.
 	read    int                       // rows seen
 	rowsEnd int                       // index bytes up to the end of the last row seen
+	unread  int64                     // payload bytes of the rows of an adopted segment, all of which are to be read
 	dataEnd int64                     // payload bytes up to the end of what the rows seen refer to
 	bad     int                       // rows that do not verify, or are missing before others
 	buf     []byte                    // payload from bufAt on

@@ -50,8 +50,8 @@ func (c *Capture) giveBackShed(now time.Time) {
 		if !c.o.Disk && !c.pass.pressed && s.extents <= maxResting && now.Sub(r.since) < shedRest {
 			break
 		}
+		c.use.resting.Add(-r.logged) // before they pend no more: nothing may be hidden behind what rests
 		c.setFree(r.extents, true)
-		c.use.resting.Add(-r.logged)
 		s.extents -= len(r.extents)
 		done++
 	}

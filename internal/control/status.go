@@ -9,10 +9,13 @@ import (
 
 // The paths that a running process answers.
 const (
-	PathStatus  = "/v1/status"  // GET: Status
+	PathStatus  = "/v1/status"  // GET: Status; with the query AskWritten its figures cover what was written before it was asked
 	PathExplain = "/v1/explain" // GET with the parameter path, of a receiver also host: Explanation
 	PathReload  = "/v1/reload"  // POST: Reload
 )
+
+// AskWritten has a sender count, in Unseen, all that is written and not in the queue, as of now: spools are measured for it.
+const AskWritten = "written"
 
 // Count is a number of input bytes and of the records in them.
 type Count struct {

@@ -209,6 +209,15 @@ func TestPartialLines(t *testing.T) {
 		got := s.received("never.log")
 		return got == "a begins, a ends\nb begins, b ends\n" || got == "b begins, b ends\na begins, a ends\n"
 	})
+	say(a, "a goes on") // which nobody has but this machine
+	if err := s.askDrained(); err == nil {
+		t.Error("queue status --drained says that all is delivered while a line waits for its end")
+	}
+	say(a, "\n")
+	s.until("all is delivered", 20*time.Second, func() bool { return s.askDrained() == nil })
+	if got := s.received("never.log"); !strings.HasSuffix(got, "a goes on\n") {
+		t.Errorf("queue status --drained says that all is delivered, and the receiver has %q", got)
+	}
 	c := open("soon.log")
 	say(c, "first half")
 	s.expect("soon.log", "first half")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -150,6 +151,11 @@ func (s *site) drained() {
 		again := s.status("sender")
 		return again.Sender != nil && fmt.Sprint(again.Sender.Flows) == fmt.Sprint(st.Sender.Flows)
 	})
+}
+
+// askDrained asks as an operator does whether all that was written is delivered.
+func (s *site) askDrained() error {
+	return exec.Command(program, "queue", "status", "--drained", "--config", filepath.Join(s.dir, "sender.yaml")).Run()
 }
 
 // status asks a running side over its control socket.

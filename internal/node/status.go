@@ -20,13 +20,29 @@ import (
 
 func (s *sender) handlers() control.Handlers {
 	return control.Handlers{
-		"GET " + control.PathStatus:  func(context.Context, url.Values, []byte) (any, error) { return s.status(), nil },
+		"GET " + control.PathStatus: func(_ context.Context, q url.Values, _ []byte) (any, error) {
+			if q.Has(control.AskWritten) {
+				return s.statusOfWritten()
+			}
+			return s.status(), nil
+		},
 		"POST " + control.PathReload: func(ctx context.Context, _ url.Values, _ []byte) (any, error) { return told(s.process, s.reload)(ctx) },
 		"GET " + control.PathExplain: func(_ context.Context, q url.Values, _ []byte) (any, error) { return s.explain(q.Get("path")) },
 		"GET " + control.PathTap: func(ctx context.Context, q url.Values, _ []byte) (any, error) {
 			return listen(ctx, &s.tap, q, s.dirs())
 		},
 	}
+}
+
+// statusOfWritten is the status that leaves out nothing of what was written before.
+func (s *sender) statusOfWritten() (control.Status, error) {
+	n, err := s.capture.Unregistered()
+	if err != nil {
+		return control.Status{}, err
+	}
+	st := s.status() // asks the queue later: what goes there meanwhile is in one of them, or in both
+	st.Sender.Unseen = uint64(n)
+	return st, nil
 }
 
 func (s *sender) status() control.Status {
