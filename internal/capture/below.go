@@ -56,7 +56,7 @@ func (f *File) wantBelow(d record.Decision, mount, path string) {
 func (c *Capture) noteFollow(f *File) {
 	if f.hold == nil {
 		var err error
-		if f.hold, err = f.below(os.O_RDONLY); err != nil {
+		if f.hold, err = f.below(os.O_RDONLY); err != nil && !errors.Is(err, unix.EAGAIN) {
 			return // gone: nobody can open it any more either
 		}
 	}
@@ -94,7 +94,13 @@ func (c *Capture) followOnce(f *File) error {
 		hold, err := f.below(os.O_RDONLY)
 		if err != nil {
 			f.mu.Unlock()
-			if errors.Is(err, os.ErrNotExist) {
+			switch {
+			case errors.Is(err, os.ErrNotExist):
+				return nil
+			case errors.Is(err, unix.EAGAIN): // the kernel is taking another program's lease back
+				c.mu.Lock()
+				defer c.mu.Unlock()
+				c.follow[f] = true
 				return nil
 			}
 			return fmt.Errorf("pick up below the mount: %w", err)
@@ -162,6 +168,10 @@ func (f *File) name() string {
 // lookBelow adds to the view what the file below the mount has that readers do not see yet. Called with mu held.
 func (f *File) lookBelow() error {
 	rd, done, err := f.openBelow()
+	if errors.Is(err, unix.EAGAIN) { // another program has a lease: how much there is can be seen all the same
+		rd, err = f.below(unix.O_PATH)
+		done = func() { rd.Close() } // nothing to lose
+	}
 	if err != nil {
 		if errors.Is(err, os.ErrNotExist) {
 			return nil

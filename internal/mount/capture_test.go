@@ -2,6 +2,7 @@ package mount
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -43,7 +44,7 @@ func (c *testCapture) File(key record.FileKey, path string, below func(int) (*os
 	defer c.mu.Unlock()
 	f := c.kept[key]
 	if f == nil {
-		f = &testFile{c: c, key: key, path: path}
+		f = &testFile{c: c, key: key, path: path, below: below}
 		var err error
 		if f.content, err = os.Create(filepath.Join(c.dir, fmt.Sprintf("content-%d-%d", key.Ino, key.Birth))); err != nil {
 			return nil, err
@@ -120,8 +121,9 @@ func (c *testCapture) note(path string, p []byte, w *record.Writer) {
 }
 
 type testFile struct {
-	c   *testCapture
-	key record.FileKey
+	c     *testCapture
+	key   record.FileKey
+	below func(flags int) (*os.File, error)
 
 	mu      sync.Mutex
 	path    string
@@ -191,6 +193,13 @@ func (f *testFile) Truncate(size int64) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.follow()
+	w, err := f.below(unix.O_WRONLY) // the real one cuts it
+	if errors.Is(err, unix.EAGAIN) {
+		return err
+	}
+	if err == nil {
+		_ = w.Close()
+	}
 	return f.content.Truncate(size)
 }
 

@@ -17,6 +17,8 @@ import (
 
 // Opcodes that the loop treats itself (include/uapi/linux/fuse.h).
 const (
+	opSetAttr   = 4
+	opOpen      = 14
 	opRead      = 15
 	opWrite     = 16
 	opFsync     = 20
@@ -128,6 +130,8 @@ func (r *reader) handle(b []byte) {
 		r.handleLock((*fuse.LkIn)(unsafe.Pointer(in)))
 	case in.Opcode == opFsync:
 		r.handleFsync(b)
+	case waitsForLease(b):
+		r.handleLeased(b)
 	case in.Opcode == opBmap || in.Opcode == opPoll || in.Opcode >= opSyncfs && in.Opcode <= opCopy64:
 		r.reply(r.out, in.Unique, fuse.ENOSYS, 0)
 	default:
@@ -177,16 +181,29 @@ func (s *server) send(b []byte) bool {
 
 // forward gives a request to go-fuse, which calls the server's methods.
 func (s *server) forward(b, out []byte) {
+	s.forwardUnless(func([]byte) bool { return false }, b, out)
+}
+
+// forwardUnless forwards, but does not give an answer that must not be given yet. It reports whether it has answered.
+func (s *server) forwardUnless(early func(answer []byte) bool, b, out []byte) bool {
 	in := (*fuse.InHeader)(unsafe.Pointer(&b[0]))
 	opcode, unique := in.Opcode, in.Unique
-	defer s.answered(unique)
+	kept := false
+	defer func() {
+		if !kept {
+			s.answered(unique)
+		}
+	}()
 	if p := s.keeper.again(unique); p != nil && s.repeat(opcode, unique, p, out) {
-		return
+		return true
 	}
 	n, code := s.proto.HandleRequest([][]byte{b}, [][]byte{out})
 	if code != fuse.OK {
 		s.reply(out, unique, fuse.EIO, 0)
-		return
+		return true
+	}
+	if kept = early(out[:n]); kept {
+		return false
 	}
 	at("applied", opcode)
 	s.keeper.answer(opcode, unique, out[:n])
@@ -196,6 +213,7 @@ func (s *server) forward(b, out []byte) {
 	}
 	at("answered", opcode)
 	s.compact()
+	return true
 }
 
 // answered forgets a request, unless it is the next process that answers it.
@@ -230,7 +248,7 @@ func (s *server) undo(opcode uint32, out []byte) {
 	if len(out) == outHeaderSize { // an error, or nothing to know
 		return
 	}
-	const opLookup, opSymlink, opMknod, opMkdir, opLink, opOpen, opOpendir, opCreate = 1, 6, 8, 9, 13, 14, 27, 35
+	const opLookup, opSymlink, opMknod, opMkdir, opLink, opOpendir, opCreate = 1, 6, 8, 9, 13, 27, 35
 	body := unsafe.Pointer(&out[outHeaderSize])
 	switch opcode {
 	case opLookup, opSymlink, opMknod, opMkdir, opLink:

@@ -3,6 +3,7 @@ package mount
 import (
 	"strconv"
 	"strings"
+	"time"
 
 	"ftfuse/internal/record"
 
@@ -50,6 +51,8 @@ func (m *Mount) openPath(path string, flags int) (int, error) {
 	return fd, err
 }
 
+// openBeneath opens path below a directory. EAGAIN, but for O_PATH: another program has a lease on the file, which the kernel
+// is taking back; see lease.go.
 func openBeneath(at int, path string, flags int) (int, error) {
 	if path == "" {
 		path = "."
@@ -58,14 +61,23 @@ func openBeneath(at int, path string, flags int) (int, error) {
 	if flags&unix.O_PATH == 0 {
 		how.Flags |= unix.O_NOCTTY | unix.O_NONBLOCK // a fifo must not hold the daemon
 	}
-	for {
+	for rest := time.Millisecond; ; {
 		fd, err := unix.Openat2(at, path, &how)
-		// EAGAIN: a rename or mount went on somewhere meanwhile (openat2(2), RESOLVE_BENEATH).
-		if err != unix.EINTR && err != unix.EAGAIN {
+		switch {
+		case err == unix.EINTR:
+		case err == unix.EAGAIN && rest <= longestRest:
+			// A rename or mount went on somewhere meanwhile (openat2(2), RESOLVE_BENEATH), or somebody has a lease for a
+			// moment, as our own follower does.
+			time.Sleep(rest)
+			rest *= 2
+		default:
 			return fd, err
 		}
 	}
 }
+
+// longestRest is the last rest between tries to open something that is about to be possible: Mount.ns may be held.
+const longestRest = 4 * time.Millisecond
 
 // openDir opens the directory that e stands for. Mount.ns is held, so that the path does not move.
 func (m *Mount) openDir(e *entry) (dir, error) {
@@ -93,7 +105,9 @@ func (m *Mount) openEntry(e *entry, flags int) (int, error) {
 			return -1, unix.ENOENT
 		}
 		var fd int
-		if fd, err = m.openPath(path, flags); err != nil {
+		if fd, err = m.openPath(path, flags); err == unix.EAGAIN {
+			return -1, err
+		} else if err != nil {
 			continue
 		}
 		var st unix.Statx_t
