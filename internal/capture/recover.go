@@ -288,7 +288,7 @@ func (c *Capture) adoptSegment(s *segment, alive map[uint64]bool) {
 		}
 	}
 	c.use.unread.Add(s.unread)
-	s.imap = nil // one index at a time in memory
+	s.imap, s.buf = nil, nil // one index at a time in memory
 }
 
 // adoptView brings a file up to date with one row.
