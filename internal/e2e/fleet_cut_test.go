@@ -146,19 +146,25 @@ func TestNetworkReplaced(t *testing.T) {
 	f.settle()
 }
 
-// Two machines run copies of one disk: the receiver tells them apart, and all of both arrives, once.
-func TestNetworkCloned(t *testing.T) {
-	t.Parallel()
-	f := newFleet(t)
-	r := f.receiver("r1")
-	s1 := f.sender("s1", to(r))
+// clones makes two senders with copies of one disk, which have nothing to deliver and do not run, and their receiver.
+func (f *fleet) clones() (r, s1, s2 *station) {
+	f.t.Helper()
+	r = f.receiver("r1")
+	s1 = f.sender("s1", to(r))
 	f.start()
 	s1.write(quick)
 	f.flowing(r)
 	f.endWriters()
 	f.drained()
-	s1.proc.stop(t)
-	s2 := s1.clone("s2")
+	s1.proc.stop(f.t)
+	return r, s1, s1.clone("s2")
+}
+
+// Two machines run copies of one disk: the receiver tells them apart, and all of both arrives, once.
+func TestNetworkCloned(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	r, s1, s2 := f.clones()
 	s1.start()
 	s2.start()
 	f.drained()
@@ -179,15 +185,7 @@ func TestNetworkCloned(t *testing.T) {
 func TestNetworkClonesApart(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
-	r := f.receiver("r1")
-	s1 := f.sender("s1", to(r))
-	f.start()
-	s1.write(quick)
-	f.flowing(r)
-	f.endWriters()
-	f.drained()
-	s1.proc.stop(t)
-	s2 := s1.clone("s2")
+	r, s1, s2 := f.clones()
 	s1.host.Cut(netlab.Both)
 	s1.start()
 	s1.write(quick)
