@@ -59,7 +59,7 @@ var edges = map[string]string{
 	"internal/config":                 "record rules",
 	"internal/k2hft":                  "config filter format",
 	"internal/bugreport":              "",
-	"internal/control":                "record",
+	"internal/control":                "record format",
 	"internal/metrics":                "record control",
 	"internal/journald":               "",
 	"internal/journald/journaldtest":  "", // for tests

@@ -133,8 +133,11 @@ type Usage struct {
 
 // Usage returns figures of the last housekeeping, at most 0.2 s old.
 func (c *Capture) Usage() Usage {
-	return Usage{c.use.disk.Load(), c.use.unseen.Load() + max(c.pending.Load()-c.use.resting.Load(), 0), c.use.spools.Load(), c.use.damaged.Load(), c.use.refused.Load()}
+	return Usage{c.use.disk.Load(), c.use.unseen.Load() + c.inLog(), c.use.spools.Load(), c.use.damaged.Load(), c.use.refused.Load()}
 }
+
+// inLog is how many bytes of the log are not registered; what only rests, to have its room given back, is.
+func (c *Capture) inLog() int64 { return max(c.pending.Load()-c.use.resting.Load(), 0) }
 
 // Unregistered returns how many of the bytes that are written are not in the queue yet: all that any write(2) had returned for when it
 // was called count, partial records included. It asks the kernel for the size of every spool, up to some milliseconds for
@@ -144,7 +147,7 @@ func (c *Capture) Unregistered() (int64, error) {
 	raws, below := slices.Collect(maps.Values(c.raws)), slices.Collect(maps.Keys(c.follow))
 	c.mu.RUnlock()
 	n := c.use.unread.Load() // first: what is read pends before it goes
-	n += max(c.pending.Load()-c.use.resting.Load(), 0)
+	n += c.inLog()
 	var err error
 	for _, r := range raws {
 		c.regMu.Lock()

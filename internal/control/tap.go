@@ -1,13 +1,13 @@
 package control
 
 import (
-	"bytes"
 	"fmt"
 	"net/url"
 	"strconv"
 	"time"
 	"unicode/utf8"
 
+	"ftfuse/internal/format"
 	"ftfuse/internal/record"
 )
 
@@ -183,25 +183,19 @@ func NewTapRecord(c *record.Chunk, data []byte, off uint64, at int64) *TapRecord
 	return r
 }
 
-// cut parts data from the line end that it has by its unit, as format.Cut does, and notes which that was.
+// cut parts data from the line end that it has by its unit, and notes which that was.
 func (r *TapRecord) cut(c *record.Chunk, data []byte) []byte {
 	if c.File == nil || c.File.Unit != record.Line && c.File.Unit != record.Framed {
 		return data
 	}
-	ends := []string{"\n"}
-	if c.File.Unit == record.Framed {
-		ends = []string{"\r\n", "\n", "\r", "\x00"}
+	text, end := format.Cut(c, data)
+	switch {
+	case len(end) == 0:
+		r.NoLF = true
+	case string(end) != "\n":
+		r.End = string(end)
 	}
-	for _, end := range ends {
-		if text, ok := bytes.CutSuffix(data, []byte(end)); ok {
-			if end != "\n" {
-				r.End = end
-			}
-			return text
-		}
-	}
-	r.NoLF = true
-	return data
+	return text
 }
 
 // text returns s where JSON can carry it, else its bytes.
