@@ -40,19 +40,20 @@ type machine struct {
 // boot makes a machine of a release and waits until everything that is started at boot runs.
 func boot(t *testing.T, kind, name string) *machine {
 	t.Helper()
-	m := prepare(t, kind, name)
+	return bootOn(t, fresh(t, kind), name)
+}
+
+func bootOn(t *testing.T, d disk, name string) *machine {
+	t.Helper()
+	m := prepare(t, d, name)
 	m.start()
 	m.run("journalctl -q --cursor-file=/var/tmp/journal.cursor") // what follows is the test's
 	return m
 }
 
 // prepare makes a machine that is switched off.
-func prepare(t *testing.T, kind, name string) *machine {
+func prepare(t *testing.T, d disk, name string) *machine {
 	t.Helper()
-	if here == nil {
-		t.Skip(lacking)
-	}
-	root := here.root(t, kind)
 	here.mu.Lock()
 	here.next++
 	n := here.next
@@ -60,13 +61,13 @@ func prepare(t *testing.T, kind, name string) *machine {
 	m := &machine{t: t, name: name, address: fmt.Sprintf("10.77.%d.%d", n/250, n%250+1),
 		dir: filepath.Join(here.dir, fmt.Sprint(n, "-", name)), group: filepath.Join(here.cgroup, fmt.Sprint(n))}
 	t.Cleanup(m.end)
-	if err := m.make(root, n); err != nil {
+	if err := m.make(d, n); err != nil {
 		t.Fatalf("machine %s: %v", name, err)
 	}
 	return m
 }
 
-func (m *machine) make(root string, n int) error {
+func (m *machine) make(d disk, n int) error {
 	for _, d := range []string{"upper", "work", "disk"} {
 		if err := os.MkdirAll(filepath.Join(m.dir, d), 0o755); err != nil {
 			return err
@@ -75,11 +76,11 @@ func (m *machine) make(root string, n int) error {
 	if err := os.MkdirAll(m.group, 0o755); err != nil {
 		return err
 	}
-	options := fmt.Sprintf("lowerdir=%s,upperdir=%[2]s/upper,workdir=%[2]s/work", root, m.dir)
+	options := fmt.Sprintf("lowerdir=%s,upperdir=%[2]s/upper,workdir=%[2]s/work", d.lower, m.dir)
 	if err := unix.Mount("overlay", m.dir+"/disk", "overlay", 0, options); err != nil {
 		return fmt.Errorf("mount overlay: %w", err)
 	}
-	if out, err := exec.Command("cp", "-a", root+"/var", m.dir+"/var").CombinedOutput(); err != nil {
+	if out, err := exec.Command("cp", "-a", d.vars, m.dir+"/var").CombinedOutput(); err != nil {
 		return fmt.Errorf("copy /var: %v: %s", err, out)
 	}
 	id := make([]byte, 16)

@@ -21,12 +21,12 @@ const (
 // nothing is a command that fails with 1 where nothing of ours is mounted.
 const nothing = "grep ' fuse.ftfuse ' /proc/mounts"
 
-// newSite boots two machines, installs the package, and does what an administrator does to connect them.
+// newSite boots two machines that have the package, and does what an administrator does to connect them.
 func newSite(t *testing.T, release string) *site {
 	t.Helper()
-	s := &site{t: t, sender: boot(t, release, "sender"), receiver: boot(t, release, "receiver")}
+	d := withPackage(t, release)
+	s := &site{t: t, sender: bootOn(t, d, "sender"), receiver: bootOn(t, d, "receiver")}
 	for _, m := range []*machine{s.sender, s.receiver} {
-		m.install(older)
 		if out, err := m.try("systemctl list-units --all --plain --no-legend 'ftfuse-*' '*ftfuse.mount'"); err != nil || out != "" {
 			t.Errorf("%s: the installed package runs by itself: %s %v", m.name, out, err)
 		}

@@ -9,7 +9,6 @@ import (
 	"runtime"
 	"strings"
 	"sync"
-	"testing"
 
 	"golang.org/x/sys/unix"
 )
@@ -24,6 +23,7 @@ type world struct {
 	mu    sync.Mutex
 	next  int // number of the next machine
 	roots map[string]func() (string, error)
+	ready map[string]*installed
 }
 
 const tree = "/sys/fs/cgroup"
@@ -33,12 +33,13 @@ func newWorld(dir string) (*world, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &world{dir: dir, source: source, roots: map[string]func() (string, error){}}
+	w := &world{dir: dir, source: source, roots: map[string]func() (string, error){}, ready: map[string]*installed{}}
 	if err := w.mounts(); err != nil {
 		return nil, err
 	}
 	for _, kind := range []string{"bookworm", "trixie", "rpm"} {
 		w.roots[kind] = sync.OnceValues(func() (string, error) { return w.unpack(kind) })
+		w.ready[kind] = &installed{}
 	}
 	w.cgroup = filepath.Join(tree, filepath.Base(dir))
 	if w.net, err = newNetwork(); err != nil {
@@ -136,16 +137,6 @@ func (w *world) join(net *os.File, n int, address string) error {
 		}
 	}
 	return nil
-}
-
-// root returns the folder of an unpacked root, which machines have below their overlay.
-func (w *world) root(t *testing.T, kind string) string {
-	t.Helper()
-	dir, err := w.roots[kind]()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return dir
 }
 
 func (w *world) unpack(kind string) (string, error) {
