@@ -191,10 +191,11 @@ func TestEveryStorageOperationFailsOnce(t *testing.T) {
 	}
 }
 
-// filled makes a ledger with tables and a journal, closed, and returns its folder.
+// filled makes a ledger with tables and a journal, closed, and returns its folder. It has two tables, or one if the second was
+// not written yet: four would be compacted into one with nearly all in it, or not, as it happens.
 func filled(t *testing.T) string {
 	dir := t.TempDir()
-	l, _, err := Open(Options{Dir: dir, WriteBuffer: 8192})
+	l, _, err := Open(Options{Dir: dir, WriteBuffer: 16 << 10})
 	must(t, err)
 	b := l.Book("out")
 	for i := range 300 {
