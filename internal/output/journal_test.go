@@ -115,7 +115,7 @@ func TestJournalWaitsForJournald(t *testing.T) {
 	for i := range 20 {
 		text := ""
 		for k := range 20 {
-			text += fmt.Sprintf("line %d of %d\n", k, i)
+			text += fmt.Sprintf("line %d of %d %s\n", k, i, strings.Repeat("x", 4000)) // a socket holds 10 of them, or as much as its buffer
 		}
 		want += text
 		chunks = append(chunks, chunk(source(1), uint64(i+1), "log", text))
