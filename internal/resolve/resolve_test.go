@@ -85,8 +85,9 @@ func TestAddressesOfAName(t *testing.T) {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 	dns.Set("logs.test", "10.0.0.9")
-	if got, want := next(t, lists), "near=10.0.0.2:7*3@10.0.0.2 10.0.0.9:7*2@logs.test here=unix:/run/x*1@"; got != want {
-		t.Errorf("got  %s\nwant %s", got, want)
+	// One lookup is two questions, of IPv4 and IPv6: it may have asked one of them before and the other after the change.
+	for got, want := "", "near=10.0.0.2:7*3@10.0.0.2 10.0.0.9:7*2@logs.test here=unix:/run/x*1@"; got != want; {
+		got = next(t, lists)
 	}
 	if got := text(w.Receivers()); !strings.Contains(got, "10.0.0.9") {
 		t.Errorf("the list is %s, want what was told", got)
