@@ -125,9 +125,10 @@ func TestMarksAreBounded(t *testing.T) {
 			s = streamOf(1000+n, 1) // of a sender that never comes again
 		}
 		r.put(nil, s)
-		owed = max(owed, len(cursor(t, r.Queue, "up").Owed()))
+		now := len(cursor(t, r.Queue, "up").Owed())
+		owed = max(owed, now)
 		r.pass(time.Duration(rnd.IntN(100)) * time.Minute)
-		if rnd.IntN(3) == 0 {
+		if rnd.IntN(3) == 0 || now == most/2 { // chance alone would let more be owed once in a thousand runs
 			r.deliver("up")
 		}
 		switch rnd.IntN(40) {
