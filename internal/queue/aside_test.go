@@ -330,17 +330,17 @@ func TestAsideUnderRandomOperations(t *testing.T) {
 	}
 }
 
-// holdsWhatItGets compares the books with what each cursor would read.
-func holdsWhatItGets(t *testing.T, q *Queue, names []string) {
+// holdsWhatItGets compares the books with what each cursor would read, and returns the entries that there are.
+func holdsWhatItGets(t *testing.T, q *Queue, names []string) []delivered {
 	t.Helper()
 	balanced(t, q)
 	s := q.Stats()
+	list, err := q.summaries(1, q.last, func(int, int64) bool { return true })
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, name := range names {
 		c, want, fresh := cursor(t, q, name), Tally{}, Tally{}
-		list, err := q.summaries(c.rec.Acked+1, q.last, func(int, int64) bool { return true })
-		if err != nil {
-			t.Fatal(err)
-		}
 		for i := range list {
 			if d := &list[i]; !c.rec.passed(d.pos) && d.s.wanted(name) {
 				want = want.plus(d.s.kept())
@@ -365,4 +365,5 @@ func holdsWhatItGets(t *testing.T, q *Queue, names []string) {
 			}
 		}
 	}
+	return list
 }

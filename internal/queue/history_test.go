@@ -381,12 +381,8 @@ func (h *history) step() {
 // check holds the books against the entries.
 func (h *history) check() {
 	h.t.Helper()
-	holdsWhatItGets(h.t, h.q, h.q.Cursors())
+	list := holdsWhatItGets(h.t, h.q, h.q.Cursors())
 	var held uint64
-	list, err := h.q.summaries(1, h.q.last, func(int, int64) bool { return true })
-	if err != nil {
-		h.t.Fatal(err)
-	}
 	at := 0
 	for pos := h.q.lowest() + 1; pos <= h.q.last; pos++ {
 		for at < len(list) && list[at].pos < pos {

@@ -34,7 +34,8 @@ func inspect(dir string) (*inspection, error) {
 	if _, err := os.Stat(filepath.Join(dir, metaName)); err != nil {
 		return nil, fmt.Errorf("inspect queue %s: want a queue's folder: %w", dir, err)
 	}
-	o, err := Options{Dir: dir, Source: &record.Source{}, Logger: slog.New(slog.DiscardHandler)}.filled()
+	// What journals hold is read into a buffer that grows, and a chain has many databases: each would begin with 4 MiB.
+	o, err := Options{Dir: dir, Source: &record.Source{}, Logger: slog.New(slog.DiscardHandler), WriteBuffer: 64 << 10}.filled()
 	if err != nil {
 		return nil, err
 	}
