@@ -61,11 +61,11 @@ func (p *Plugin) live(ctx context.Context) (end, error) {
 	l.hearing, l.deaf = context.WithCancel(context.Background())
 	defer l.deaf()
 	l.out = newText(&p.o, l.track, l.over)
-	p.stats.pid.Store(int64(c.pid))
-	p.stats.state.Store(int32(Running))
 	p.mu.Lock()
 	p.track = l.track
 	p.mu.Unlock()
+	p.stats.pid.Store(int64(c.pid)) // after it: what Stats says of this process is not what the one before was given
+	p.stats.state.Store(int32(Running))
 	e, err := l.run(ctx)
 	p.stats.pid.Store(0)
 	p.stats.ended(e.status)
