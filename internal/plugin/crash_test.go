@@ -145,7 +145,7 @@ func TestQuiet(t *testing.T) {
 	r.number(100, 10, 100)
 	p := r.start()
 	until(t, "all is read", func() bool { return r.drained("out") })
-	until(t, "it is seen to be done", func() bool { _, _, quiet := p.track.progress(); return quiet > 0 })
+	until(t, "it is seen to be done with all of it", func() bool { written, _, quiet := p.track.progress(); return quiet == written })
 	syscall.Kill(p.Stats().PID, syscall.SIGKILL)
 	until(t, "it was started again", func() bool { return p.Stats().Starts == 2 })
 	if s := p.Stats(); s.Uncertain != 0 || s.LastExit != "killed by SIGKILL" {
