@@ -119,7 +119,9 @@ func TestExampleGzip(t *testing.T) {
 	quick := strings.Replace(strings.Replace(string(script), "WAIT = 5.0", "WAIT = 0.002", 1), "BATCH = 1 << 20", "BATCH = 20000", 1)
 	must(t, os.WriteFile(r.path("daily.py"), []byte(quick), 0o600)) // by its own name: Python looks for modules beside it
 	r.Command = []string{"/usr/bin/python3", r.path("daily.py"), r.dir}
-	torn := r.path(time.Now().Format("20060102.gz"))
+	now := time.Now().UTC()
+	r.Environment = []string{fmt.Sprintf("TZ=NOON%+d", now.Hour()-12)} // POSIX, west of Greenwich: no day ends meanwhile
+	torn := r.path(now.Add(time.Duration(12-now.Hour()) * time.Hour).Format("20060102.gz"))
 	must(t, os.WriteFile(torn, member(t, "before\n", 0), 0o600))
 	must(t, appendTo(torn, member(t, "half\n", 5)))
 	p := r.start()
