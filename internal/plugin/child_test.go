@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -41,7 +42,10 @@ func TestEnvironment(t *testing.T) {
 
 // It has its own three descriptors, the fourth if it acknowledges, and no other; whatever we have open.
 func TestDescriptors(t *testing.T) {
-	given, err := unix.Open("/dev/null", unix.O_RDONLY, 0) // by a parent that leaves it open at an exec
+	null, err := os.Open("/dev/null")
+	must(t, err)
+	defer null.Close()
+	given, err := unix.FcntlInt(null.Fd(), unix.F_DUPFD, 100) // by a parent that leaves it open at an exec; sh's own begin at 10
 	must(t, err)
 	defer unix.Close(given)
 	for _, ack := range []bool{false, true} {
@@ -79,7 +83,7 @@ func TestUser(t *testing.T) {
 	}
 	r := newRig(t)
 	must(t, os.Chmod(r.dir, 0o777))
-	for d := r.dir; d != "/tmp" && d != "/"; d = d[:strings.LastIndexByte(d, '/')] { // the way there
+	for d := r.dir; d != filepath.Clean(os.TempDir()); d = filepath.Dir(d) { // the way there
 		must(t, os.Chmod(d, 0o777))
 	}
 	r.Credential = &Credential{UID: 4242, GID: 4243, Groups: []uint32{4244, 4245}}
@@ -125,7 +129,7 @@ func TestParentDeath(t *testing.T) {
 	r := newRig(t)
 	r.sh(`trap 'echo told >told; exit' TERM; echo >ready; while :; do sleep 0.01; done`)
 	cmd := exec.Command(os.Args[0], "-test.run=^TestParentDeath$", "-test.v")
-	cmd.Env = append(os.Environ(), parentDir+"="+r.dir)
+	cmd.Env = append(os.Environ(), parentDir+"="+r.dir, "TMPDIR="+r.dir) // it is killed, and leaves its folders
 	must(t, cmd.Start())
 	until(t, "it is up", func() bool { return r.read("ready") != "" })
 	must(t, cmd.Process.Kill())
