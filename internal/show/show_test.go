@@ -64,13 +64,12 @@ func start(t *testing.T, p *paper) (probe.Way, context.CancelFunc, <-chan error)
 	return probe.Way{Network: "tcp", Address: ln.Addr().String()}, cancel, done
 }
 
-func send(t *testing.T, state, file string, to probe.Way) (carry.Result, error) {
-	t.Helper()
+func send(ctx context.Context, state, file string, to probe.Way) (carry.Result, error) {
 	f, err := carry.OpenFolder(state)
 	if err != nil {
-		t.Fatal(err)
+		return carry.Result{}, err
 	}
-	return carry.Options{Folder: f, To: to, Name: "rx", Stall: time.Second}.File(t.Context(), file, carry.As{Host: "h", Path: "a"})
+	return carry.Options{Folder: f, To: to, Name: "rx"}.File(ctx, file, carry.As{Host: "h", Path: "a"})
 }
 
 // What is printed is acknowledged once; a torn page is not, and ends it with that error.
@@ -82,7 +81,7 @@ func TestPrints(t *testing.T) {
 	p := &paper{room: 1000}
 	to, stop, done := start(t, p)
 	for _, want := range []uint64{8, 0} {
-		if r, err := send(t, state, file, to); err != nil || r.Sent != want {
+		if r, err := send(t.Context(), state, file, to); err != nil || r.Sent != want {
 			t.Fatalf("got %+v, %v, want %d bytes sent", r, err, want)
 		}
 	}
@@ -93,15 +92,22 @@ func TestPrints(t *testing.T) {
 
 	torn := &paper{room: 10}
 	to, _, done = start(t, torn)
-	if _, err := send(t, state, file, to); err == nil {
-		t.Error("it was acknowledged, and not printed")
-	}
+	ctx, giveUp := context.WithCancel(t.Context())
+	sent := make(chan error, 1)
+	go func() {
+		_, err := send(ctx, state, file, to)
+		sent <- err
+	}()
 	if err := <-done; !errors.Is(err, errTorn) || torn.String() != "h a one\nh " {
 		t.Errorf("got %q, %v", torn, err)
 	}
+	time.AfterFunc(time.Second, giveUp) // nobody is there who could answer any more
+	if err := <-sent; err == nil {
+		t.Error("it was acknowledged, and not printed")
+	}
 	whole := &paper{room: 1000}
 	to, stop, done = start(t, whole)
-	if _, err := send(t, state, file, to); err != nil {
+	if _, err := send(t.Context(), state, file, to); err != nil {
 		t.Error(err)
 	}
 	stop()
