@@ -357,10 +357,13 @@ func (m *model) finishAll() {
 		f.f.Close()
 	}
 	m.log.seal(true)
-	for range 6 {
+	for range 2000 { // an hour of housekeeping: views that took long to save, as on a slow disk, are not saved soon again
+		if !m.holdsSomething() {
+			break
+		}
 		m.step(ctx)
 	}
-	if len(m.raws)+len(m.segs)+len(m.Capture.files)+len(m.pass.streams)+len(m.pass.hot)+len(m.pass.idle)+len(m.registered)+len(m.pass.segs)+len(m.follow) > 0 {
+	if m.holdsSomething() {
 		m.t.Fatalf("left over: %d raws, %d segments, %d files, %d streams, %d hot, %d idle, %d marks %v, %d followed", len(m.raws), len(m.segs),
 			len(m.Capture.files), len(m.pass.streams), len(m.pass.hot), len(m.pass.idle), len(m.registered), m.registered, len(m.follow))
 	}
@@ -371,6 +374,10 @@ func (m *model) finishAll() {
 		}
 	}
 	m.Close()
+}
+
+func (m *model) holdsSomething() bool {
+	return len(m.raws)+len(m.segs)+len(m.Capture.files)+len(m.pass.streams)+len(m.pass.hot)+len(m.pass.idle)+len(m.registered)+len(m.pass.segs)+len(m.follow) > 0
 }
 
 // Whatever happens to handles, queue and process: every byte arrives once and in order, readers see what was
