@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -214,7 +215,12 @@ func (c *Capture) recoverExtent(e record.Extent, held map[uint64]spans) {
 // adoptRaw sets where the follower goes on, and shows readers what is there.
 func (c *Capture) adoptRaw(r *raw, held spans) {
 	pos := int64(c.registered[r.id].Pos)
-	r.freed = held.without(0, pos) // registered and not queued: delivered or dropped
+	free := held.without(0, pos) // registered and not queued: delivered or dropped
+	if c.o.Disk {
+		r.freed = free
+	} else {
+		c.keepFoundRaw(r, free)
+	}
 	size, err := r.size()
 	if err != nil {
 		c.damaged(r.path, err)
@@ -233,6 +239,20 @@ func (c *Capture) adoptRaw(r *raw, held spans) {
 	f.live = append(f.live, r)
 	f.lookAt(r) // not at all: a file that is opened for each line has thousands
 	c.events = append(c.events, r)
+}
+
+func (c *Capture) keepFoundRaw(r *raw, free spans) {
+	var extents []record.Extent
+	for _, s := range free {
+		for from := s.from; from < s.to; {
+			n := min(s.to-from, math.MaxUint32)
+			extents = append(extents, record.Extent{Spool: r.id, Off: from, Len: uint32(n)})
+			from += n
+		}
+	}
+	if len(extents) > 0 {
+		c.keepFound(extents, nil)
+	}
 }
 
 func (c *Capture) fileOf(m *meta) *File {
@@ -262,6 +282,7 @@ func (c *Capture) adoptSegment(s *segment, alive map[uint64]bool) {
 		return // the follower says so
 	}
 	metas := map[uint64]*meta{}
+	free := -s.queued // bytes that are registered and not queued
 	for n := 0; (n+1)*rowSize <= len(s.imap); n++ {
 		r, whole, _ := s.row(n)
 		if !whole {
@@ -279,8 +300,11 @@ func (c *Capture) adoptSegment(s *segment, alive map[uint64]bool) {
 				metas[r.handle] = m
 			}
 		case rowWrite:
-			if !s.settled {
+			if s.settled {
+				free += int64(r.length)
+			} else {
 				s.unread += int64(r.length)
+				free += int64(min(max(c.registered[r.handle].Pos, r.stream)-r.stream, uint64(r.length)))
 			}
 			if m := metas[r.handle]; m != nil {
 				c.adoptView(c.fileOf(m), m, s, r, logPos{s.id, n})
@@ -289,6 +313,10 @@ func (c *Capture) adoptSegment(s *segment, alive map[uint64]bool) {
 	}
 	c.use.unread.Add(s.unread)
 	s.imap, s.buf = nil, nil // one index at a time in memory
+	if free > 0 && !c.o.Disk {
+		s.rests = true
+		c.keepFound(nil, s)
+	}
 }
 
 // adoptView brings a file up to date with one row.

@@ -51,6 +51,7 @@ type segment struct {
 	total   *atomic.Int64 // the sum of all segments' pending
 	queued  int64         // payload bytes registered and not yet released
 	views   int           // extents of files' views
+	rests   bool          // found with what is registered and not queued: see keepFound
 	noIndex bool          // the .idx is deleted: all is registered and released
 	gone    bool          // the .log is deleted
 }
@@ -298,11 +299,11 @@ func (s *segment) settle() error {
 	return err
 }
 
-// dropIndex deletes the index of a settled segment once all is released. It reports whether it did.
+// dropIndex deletes the index of a settled segment once all is released, and what was found so at the start has rested. It reports whether it did.
 func (s *segment) dropIndex() (bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.noIndex || !s.settled || s.queued > 0 || s.unanswered.Load() > 0 {
+	if s.noIndex || !s.settled || s.queued > 0 || s.rests || s.unanswered.Load() > 0 {
 		return false, nil
 	}
 	if err := os.Remove(s.ipth); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -310,6 +311,13 @@ func (s *segment) dropIndex() (bool, error) {
 	}
 	s.noIndex = true
 	return true, nil
+}
+
+// release says that what was found has rested.
+func (s *segment) release() {
+	s.mu.Lock()
+	s.rests = false
+	s.mu.Unlock()
 }
 
 // reclaim deletes the data once nobody needs it. Called by the follower. It reports whether the segment is gone.

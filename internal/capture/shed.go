@@ -24,9 +24,10 @@ type shed struct {
 
 // resting is room that waits for the disk.
 type resting struct {
-	since   time.Time
+	since   time.Time // zero: found at the start, and the follower has not looked yet
 	extents []record.Extent
-	logged  int64 // bytes of them in the log, which counts them as pending until they are given back
+	logged  int64    // bytes of them in the log, which counts them as pending until they are given back
+	found   *segment // nil: none
 }
 
 // take notes what a chunk has spent that is registered.
@@ -40,24 +41,38 @@ func (s *shed) take(ch *record.Chunk) {
 func (c *Capture) giveBackShed(now time.Time) {
 	s := &c.pass.shed
 	if n := len(s.registered); n > 0 {
-		r := resting{now, s.registered, c.logged(s.registered)}
+		r := resting{since: now, extents: s.registered, logged: c.logged(s.registered)}
 		c.use.resting.Add(r.logged)
 		s.resting = append(s.resting, r)
 		s.registered, s.extents = nil, s.extents+n
 	}
 	done := 0
-	for _, r := range s.resting {
+	for i := range s.resting {
+		r := &s.resting[i]
+		if r.since.IsZero() {
+			r.since = now
+		}
 		if !c.o.Disk && !c.pass.pressed && s.extents <= maxResting && now.Sub(r.since) < shedRest {
 			break
 		}
 		c.use.resting.Add(-r.logged) // before they pend no more: nothing may be hidden behind what rests
 		c.setFree(r.extents, true)
+		if r.found != nil {
+			r.found.release()
+		}
 		s.extents -= len(r.extents)
 		done++
 	}
 	if s.resting = s.resting[done:]; len(s.resting) == 0 {
 		s.resting = nil
 	}
+}
+
+// keepFound has room of raw spools rest, or a segment, that was found free at the start. Whether the queue has already brought to
+// disk what stands for it, or that it was delivered, nobody knows.
+func (c *Capture) keepFound(extents []record.Extent, s *segment) {
+	c.pass.shed.resting = append(c.pass.shed.resting, resting{extents: extents, found: s})
+	c.pass.shed.extents += len(extents)
 }
 
 // logged is how many bytes of extents are in the log of write capture.

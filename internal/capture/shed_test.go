@@ -1,8 +1,10 @@
 package capture
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -62,6 +64,72 @@ func TestShedIsGivenBack(t *testing.T) {
 		if bytes != uint64(len(long)+1001) || records != 2 {
 			t.Fatalf("%d bytes and %d records in gaps", bytes, records)
 		}
+	}
+}
+
+// A process that begins anew does not give back at once what the one before it has kept: the machine may lose its power then as
+// well, and with it what the queue has of the gap.
+func TestShedRestsOverARestart(t *testing.T) {
+	for _, kind := range []string{"open", "write"} {
+		t.Run(kind, func(t *testing.T) {
+			const length = punchStep + 2*block
+			d := decision
+			d.TooLong, d.MaxRecord, d.Readback = record.DropLong, 100, 0
+			l := &framedLife{t: t, kind: kind, dir: t.TempDir(), path: below(t, ""), sink: newChain()}
+			ctx, now := context.Background(), time.Now()
+			gaps := func() (n uint64) {
+				for range 3 {
+					l.turn(ctx, now)
+					now = now.Add(tidyEvery)
+				}
+				if got := len(l.sink.all()); got > 0 {
+					t.Errorf("got %d bytes of a record that is dropped", got)
+				}
+				for _, g := range l.sink.gaps {
+					n += g.Bytes
+				}
+				if l.spool == nil {
+					return n // without its index the log would tell of nothing
+				}
+				b, err := os.ReadFile(l.spool.r.path)
+				if kept := bytes.Count(b, []byte("x")); kept < length-1 {
+					t.Errorf("%d of %d bytes are kept: %v", kept, length, err)
+				}
+				return n
+			}
+			l.begin(d)
+			l.write(strings.Repeat("x", length-1) + "\n")
+			l.end()
+			if n := gaps(); n != length {
+				t.Fatalf("gaps of %d bytes, want %d", n, length)
+			}
+			for _, life := range []struct {
+				from Recovery
+				want uint64
+			}{{l.sink.replay(true), 0}, {Recovery{}, length}} {
+				l.Close()
+				l.sink = newChain()
+				c, err := New(Options{Dir: l.dir, Source: &record.Source{}, Sink: l.sink})
+				if err != nil {
+					t.Fatal(err)
+				}
+				l.Capture, l.sink.store = c, c
+				if err := c.Recover(life.from); err != nil {
+					t.Fatal(err)
+				}
+				if n := gaps(); n != life.want {
+					t.Errorf("gaps of %d bytes, want %d", n, life.want)
+				}
+			}
+			for range 2 {
+				l.turn(ctx, now.Add(shedRest))
+				l.tidy(now)
+			}
+			if l.pending.Load() != 0 || l.use.resting.Load() != 0 || len(l.pass.shed.resting) > 0 {
+				t.Errorf("the log waits for %d bytes, %d rest", l.pending.Load(), l.use.resting.Load())
+			}
+			l.Close()
+		})
 	}
 }
 
