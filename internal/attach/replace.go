@@ -79,8 +79,12 @@ func resolve(path string) (string, error) {
 // maxLinks is how many symbolic links are followed, as by the kernel (path_resolution(7)).
 const maxLinks = 40
 
-// aliveAfter is how long a mount may be silent before it counts as one that is served, though badly.
-const aliveAfter = 2 * time.Second
+// A mount that was silent at so many looks, with so long between two, counts as one that is served, though badly. A time in which
+// this process does not run is not more than two of them.
+const (
+	aliveAfter = 20
+	lookAgain  = 100 * time.Millisecond
+)
 
 // Dead reports whether nobody serves the mount at path any more. Statfs asks the connection; what stat(2) says may
 // come from the kernel's cache. While a mount's server is silent, the one who asks stays behind until it answers or
@@ -91,14 +95,16 @@ func Dead(path string) bool {
 		var st unix.Statfs_t
 		answer <- unix.Statfs(path, &st)
 	}()
-	silent := time.NewTimer(aliveAfter)
-	defer silent.Stop()
-	select {
-	case err := <-answer:
-		return errors.Is(err, unix.ENOTCONN) || errors.Is(err, unix.ECONNABORTED) || errors.Is(err, unix.ECONNREFUSED)
-	case <-silent.C:
-		return false
+	look := time.NewTicker(lookAgain)
+	defer look.Stop()
+	for range aliveAfter {
+		select {
+		case err := <-answer:
+			return errors.Is(err, unix.ENOTCONN) || errors.Is(err, unix.ECONNABORTED) || errors.Is(err, unix.ECONNREFUSED)
+		case <-look.C:
+		}
 	}
+	return false
 }
 
 // openUnder opens the directory that the mount at path hides: in a copy of the mount that holds it, which comes
