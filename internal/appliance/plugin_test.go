@@ -67,7 +67,8 @@ func (m *machine) plugins() {
 	m.run("echo one >>" + mounted + "/a.log")
 	for name, unit := range map[string]string{"watch": "ftfuse-sender.service", "take": "ftfuse-receiver.service"} {
 		m.says(name, "got one")
-		texts := map[string]string{} // with their priorities
+		m.says(name, "CapAmb:\t0000000000000000") // on its standard error, which is heard apart from the other
+		texts := map[string]string{}              // with their priorities
 		for _, e := range m.journal("-t " + name) {
 			texts[e.text()] = fmt.Sprint(e["PRIORITY"])
 			if e["FTFUSE_OUTPUT"] != name || e["FTFUSE_PLUGIN_PID"] == nil || e["_SYSTEMD_UNIT"] != unit {
