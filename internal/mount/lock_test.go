@@ -166,6 +166,7 @@ func TestFlockExcludes(t *testing.T) {
 			b.want("close", "ok")
 			r.want("released by close", a.answer(), "ok")
 			r.want("flock(1)", r.sh(`flock -n `+name+` echo no || echo busy; flock -sn `+name+` echo shared`), "busy\nshared\n")
+			r.becomes("what is open beside a's, and may hold a lock still", func() string { return fmt.Sprint(r.m.Stats().Handles - 1) }, "0")
 			b.want("open "+r.path(name), "ok")
 			b.want("flock SH", "ok")
 			b.want("flock EX", "EAGAIN")
