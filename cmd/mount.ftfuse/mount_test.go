@@ -68,10 +68,11 @@ func TestMountProgram(t *testing.T) {
 	}
 	sbin, err := filepath.EvalSymlinks("/sbin")
 	must(t, err)
-	link := filepath.Join(os.TempDir(), "ftfuse-sbin-test") // overlayfs takes no blanks here
-	must(t, os.Symlink(dir+"/sbin", link))
-	defer os.Remove(link)
-	must(t, unix.Mount("overlay", sbin, "overlay", 0, "lowerdir="+link+":"+sbin))
+	plain, err := os.MkdirTemp("", "ftfuse-sbin") // overlayfs takes no blanks here
+	must(t, err)
+	defer os.RemoveAll(plain)
+	must(t, os.Symlink(dir+"/sbin", plain+"/link"))
+	must(t, unix.Mount("overlay", sbin, "overlay", 0, "lowerdir="+plain+"/link:"+sbin))
 	defer unix.Unmount(sbin, unix.MNT_DETACH)
 	must(t, os.WriteFile(dir+"/file", nil, 0o644))
 	s.change(func() { s.places["file"] = s.places["app"] })
