@@ -3,7 +3,6 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -75,11 +74,7 @@ func (r *relay) start() {
 	r.daemon = r.s.start("receiver", r.write())
 	r.daemon.name = r.name
 	r.s.until("relay "+r.name+" listens", 20*time.Second, func() bool {
-		c, err := net.Dial("tcp", r.addr)
-		if err == nil {
-			c.Close()
-		}
-		return err == nil || r.daemon.ended()
+		return listens(r.addr) && answers(r.dir+"/sock") || r.daemon.ended()
 	})
 	if r.daemon.ended() {
 		r.s.t.Fatalf("relay %s ended: %s", r.name, r.daemon.log())

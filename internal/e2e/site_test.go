@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -15,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"ftfuse/internal/control"
 
 	"golang.org/x/sys/unix"
 )
@@ -139,33 +142,46 @@ func (s *site) write(name, text string) string {
 	return path
 }
 
-// startSender starts the sender and waits until it serves its mount.
+// startSender starts the sender and waits until it serves its mount, and whoever asks it.
 func (s *site) startSender() {
 	s.t.Helper()
 	s.sender = s.start("sender", s.write("sender.yaml", s.senderConfig()))
 	s.until("the mount appears", 20*time.Second, func() bool {
 		var st unix.Statfs_t
-		return unix.Statfs(s.mnt, &st) == nil && st.Type == 0x65735546 || s.sender.ended() // FUSE_SUPER_MAGIC
+		return unix.Statfs(s.mnt, &st) == nil && st.Type == 0x65735546 && answers(s.dir+"/sender.sock") || s.sender.ended() // FUSE_SUPER_MAGIC
 	})
 	if s.sender.ended() {
 		s.t.Fatalf("sender ended: %s", s.sender.log())
 	}
 }
 
-// startReceiver starts the receiver and waits until it listens.
+// startReceiver starts the receiver and waits until it listens, to senders and to whoever asks it.
 func (s *site) startReceiver() {
 	s.t.Helper()
 	s.receiver = s.start("receiver", s.write("receiver.yaml", s.receiverConfig()))
 	s.until("the receiver listens", 20*time.Second, func() bool {
-		c, err := net.Dial("tcp", s.addr)
-		if err == nil {
-			c.Close()
-		}
-		return err == nil || s.receiver.ended()
+		return listens(s.addr) && answers(s.dir+"/receiver.sock") || s.receiver.ended()
 	})
 	if s.receiver.ended() {
 		s.t.Fatalf("receiver ended: %s", s.receiver.log())
 	}
+}
+
+// listens reports whether somebody accepts connections at an address.
+func listens(addr string) bool {
+	c, err := net.Dial("tcp", addr)
+	if err == nil {
+		c.Close()
+	}
+	return err == nil
+}
+
+// answers reports whether a daemon answers on its control socket: it does so after it has its port.
+func answers(socket string) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	var st control.Status
+	return control.Call(ctx, socket, "GET", control.PathStatus, nil, &st) == nil
 }
 
 func (s *site) startBoth() {
@@ -193,7 +209,7 @@ func happens(limit time.Duration, ok func() bool) bool {
 		if began.After(end) {
 			return false
 		}
-		time.Sleep(max(10*time.Millisecond, 4*time.Since(began)))
+		time.Sleep(min(max(10*time.Millisecond, 4*time.Since(began)), time.Second))
 	}
 	return true
 }
