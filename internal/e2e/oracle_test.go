@@ -72,9 +72,11 @@ func (s *site) writtenBy(file string, comms ...string) {
 	}
 }
 
+// jsonLines returns the whole lines that the json output has.
 func (s *site) jsonLines() []jsonLine {
 	s.t.Helper()
 	all := readFile(s.t, s.out+".json/all.json")
+	all = all[:strings.LastIndexByte(all, '\n')+1]
 	s.lines = append(s.lines, parseLines(s.t, all[s.parsed:])...) // it only grows
 	s.parsed = len(all)
 	return s.lines
@@ -131,25 +133,12 @@ func (s *site) captured(l []*load) {
 	})
 }
 
-// drained waits until nothing is queued or unseen.
+// drained waits until all that was written before is delivered: the sender measures what it has not seen for that.
 func (s *site) drained() {
 	s.t.Helper()
-	var st control.Status
 	s.until("the queue drains", 60*time.Second, func() bool {
-		st = s.status("sender")
-		if st.Sender == nil {
-			return false
-		}
-		var queued uint64
-		for _, f := range st.Sender.Flows {
-			queued += f.Queued.Bytes
-		}
-		if queued+st.Sender.Unseen > 0 {
-			return false
-		}
-		time.Sleep(300 * time.Millisecond) // unseen is measured five times a second
-		again := s.status("sender")
-		return again.Sender != nil && fmt.Sprint(again.Sender.Flows) == fmt.Sprint(st.Sender.Flows)
+		st := statusAt(s.t, s.dir+"/sender.sock", control.PathStatus+"?"+control.AskWritten).Sender
+		return st != nil && st.Unseen == 0 && !slices.ContainsFunc(st.Flows, func(f control.Flow) bool { return f.Queued.Bytes > 0 })
 	})
 }
 
@@ -166,10 +155,15 @@ func (s *site) status(role string) control.Status {
 
 func statusOf(t *testing.T, sock string) control.Status {
 	t.Helper()
+	return statusAt(t, sock, control.PathStatus)
+}
+
+func statusAt(t *testing.T, sock, path string) control.Status {
+	t.Helper()
 	var st control.Status
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	if err := control.Call(ctx, sock, "GET", control.PathStatus, nil, &st); err != nil {
+	if err := control.Call(ctx, sock, "GET", path, nil, &st); err != nil {
 		t.Logf("status of %s: %v", filepath.Base(sock), err)
 	}
 	return st
