@@ -107,6 +107,7 @@ func TestDiskBoundOfWhatIsRewritten(t *testing.T) {
 	w := s.load("open", "open.log", "-pad", "8000", "-pause", "20us")
 	s.until("much more than the bound is written", 60*time.Second, func() bool { return s.size("open.log") > 4*bound })
 	lines := w.end(t)
+	s.captured([]*load{w})
 	s.until("what is over the bound is dropped", 20*time.Second, func() bool {
 		return s.status("sender").Sender.Queue.Bytes <= bound && used(t, s.dir+"/sender/queue") <= 2*bound
 	})
