@@ -71,6 +71,9 @@ func TestSpoolDiskFull(t *testing.T) {
 	t.Parallel()
 	s := newSiteOn(t, map[string]string{"spool": "12m"})
 	s.pad = 2000
+	s.rulesX = `
+  - {name: cutwrites, match: ["**/*.wc"], capture: write, max_age: 0s, targets: [main]}
+  - {name: cut, match: ["**"], max_age: 0s, targets: [main]}` // what of a line had room waits for the rest, however long there is none
 	s.startSender()
 	l := s.loads(100*time.Microsecond, false)
 	for _, w := range l {
