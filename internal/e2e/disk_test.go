@@ -121,8 +121,8 @@ func TestQueueDiskFull(t *testing.T) {
 		before := l[0].written()
 		s.until("writers go on without the queue", 20*time.Second, func() bool { return l[0].written() > before+300 })
 		empty()
-		after := l[0]
-		s.until("the queue goes on", 20*time.Second, func() bool { return s.arrived(&load{file: after.file, id: after.id, ok: after.some()}) })
+		so := &load{file: l[0].file, id: l[0].id, ok: l[0].some()}
+		s.until("the queue goes on", 20*time.Second, func() bool { return s.arrived(so) })
 	}
 	s.settle(l)
 	for _, w := range l {
