@@ -20,6 +20,7 @@ func TestBugreportHasNoPayload(t *testing.T) {
 	s.sh(`echo ` + payload + `-1 >>a.log; echo ` + payload + `-2 >>b.wc`)
 	s.expect("a.log", payload+"-1\n")
 	s.expect("b.wc", payload+"-2\n")
+	s.drained() // else what is there and not acknowledged is queued too
 	s.receiver.stop(t)
 	s.sh(`echo ` + payload + `-3 >>a.log; echo ` + payload + `-4 >>b.wc`)
 	file := filepath.Join(s.dir, "report.tar.gz")
