@@ -24,6 +24,9 @@ func TestLocalOutputs(t *testing.T) {
 	m.start()
 	m.mount()
 	l := s.loads(300*time.Microsecond, false)
+	for _, dir := range []string{s.dir + "/copy", s.mnt + "/copies"} {
+		s.until("something is in "+dir, 20*time.Second, func() bool { return inOrder(t, dir, l[0].file) != "" })
+	}
 	next := map[string]int{}
 	for i := range soak(12) {
 		time.Sleep(time.Duration(rnd.Intn(150)) * time.Millisecond)
