@@ -13,7 +13,7 @@ func TestPriority(t *testing.T) {
 	s := newSite(t)
 	s.rulesX = `  - {name: errors, match: ["*.err"], priority: high, targets: [main]}
   - {name: debug, match: ["*.dbg"], priority: low, targets: [main]}`
-	s.mainX = ", rate_limit: {bytes: 256KiB, burst: 100ms}"
+	s.mainX = ", rate_limit: {bytes: 64KiB, burst: 100ms}"
 	s.startBoth()
 	debug := strings.Repeat(strings.Repeat("d", 1023)+"\n", 8<<10)
 	s.sh("yes " + strings.Repeat("d", 1023) + " | head -n 8192 > app.dbg")
