@@ -157,3 +157,26 @@ func TestNoPlace(t *testing.T) {
 		}
 	}
 }
+
+// A dead mount is one also for who was frozen while he asked: when he goes on, the time has passed and the answer is still to come.
+func TestDeadThoughFrozen(t *testing.T) {
+	answer, tick := make(chan error), make(chan time.Time)
+	got := make(chan bool, 1)
+	go func() { got <- dead(answer, tick) }()
+	tick <- time.Now() // all ticks of that time are one
+	select {
+	case answer <- unix.ENOTCONN:
+	case <-got:
+		t.Fatal("silent at the first look after all the time is over: want time to be asked")
+	}
+	if !<-got {
+		t.Error("ENOTCONN does not count as dead")
+	}
+	go func() { got <- dead(answer, tick) }()
+	for range looks {
+		tick <- time.Now()
+	}
+	if <-got {
+		t.Error("a mount that is silent counts as dead")
+	}
+}

@@ -79,11 +79,10 @@ func resolve(path string) (string, error) {
 // maxLinks is how many symbolic links are followed, as by the kernel (path_resolution(7)).
 const maxLinks = 40
 
-// A mount that was silent at so many looks, with so long between two, counts as one that is served, though badly. A time in which
-// this process does not run is not more than two of them.
+// A mount that is silent for as long as looks of them take counts as one that is served, though badly.
 const (
-	aliveAfter = 20
-	lookAgain  = 100 * time.Millisecond
+	lookEvery = 100 * time.Millisecond
+	looks     = 20
 )
 
 // Dead reports whether nobody serves the mount at path any more. Statfs asks the connection; what stat(2) says may
@@ -95,13 +94,19 @@ func Dead(path string) bool {
 		var st unix.Statfs_t
 		answer <- unix.Statfs(path, &st)
 	}()
-	look := time.NewTicker(lookAgain)
-	defer look.Stop()
-	for range aliveAfter {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	return dead(answer, tick.C)
+}
+
+// dead waits for statfs's answer, by looks and not by the clock: a process that was frozen, or got no processor, finds all its time over
+// when it goes on, and has not asked yet.
+func dead(answer <-chan error, tick <-chan time.Time) bool {
+	for range looks {
 		select {
 		case err := <-answer:
 			return errors.Is(err, unix.ENOTCONN) || errors.Is(err, unix.ECONNABORTED) || errors.Is(err, unix.ECONNREFUSED)
-		case <-look.C:
+		case <-tick:
 		}
 	}
 	return false
