@@ -31,8 +31,9 @@ type pass struct {
 	batch     []record.Chunk
 	bytes     int64
 	hot       map[*raw]*tail
-	order     []*raw // hot ones in the order of their opening: of two handles on one file, the earlier comes first
-	looking   []*raw // order as it was when the turn began
+	order     []*raw  // hot ones in the order of their opening: of two handles on one file, the earlier comes first
+	looking   []*raw  // order as it was when the turn began
+	partly    []*File // of which a closed handle has left more than a turn's: what later ones have written waits for it
 	idle      map[*raw]*tail
 	segs      []*segment // in order of making
 	streams   map[uint64]*stream
@@ -127,12 +128,21 @@ func (c *Capture) turn(ctx context.Context, now time.Time) (busy bool) {
 	busy = c.readLog(ctx, now)
 	p.looking = append(p.looking[:0], p.order...) // when the queue refuses, housekeeping is done between, by which idle spools become hot
 	for _, r := range p.looking {
-		if t := p.hot[r]; t != nil {
-			p.pulse.Beat()
-			busy = c.readRaw(ctx, r, t, now) || busy
+		t := p.hot[r]
+		if t == nil || len(p.partly) > 0 && slices.Contains(p.partly, r.file) {
+			continue
+		}
+		p.pulse.Beat()
+		if c.readRaw(ctx, r, t, now) {
+			busy = true
+			if r.released.Load() && r.file != nil {
+				p.partly = append(p.partly, r.file)
+			}
 		}
 	}
 	clear(p.looking)
+	clear(p.partly)
+	p.partly = p.partly[:0]
 	if len(p.order) > len(p.hot) {
 		p.order = slices.DeleteFunc(p.order, func(r *raw) bool { return p.hot[r] == nil })
 	}
@@ -150,8 +160,8 @@ func (c *Capture) turn(ctx context.Context, now time.Time) (busy bool) {
 func (c *Capture) arrivals(now time.Time) {
 	p := &c.pass
 	c.mu.Lock()
-	ev, lost, tails := c.events, c.lost, c.tail
-	c.events, c.lost, c.tail = nil, nil, nil
+	lost, tails := c.lost, c.tail
+	c.lost, c.tail = nil, nil
 	clear(c.lostAt)
 	c.mu.Unlock()
 	p.segs = append(p.segs, c.log.take()...)
@@ -161,9 +171,20 @@ func (c *Capture) arrivals(now time.Time) {
 		}
 	}
 	c.add(lost)
+	c.rouse(now)
+}
+
+// rouse has all spools polled that are new, released, or written to after a rest.
+func (c *Capture) rouse(now time.Time) {
+	p := &c.pass
+	c.mu.Lock()
+	ev := c.events
+	c.events = nil
+	c.mu.Unlock()
 	for _, r := range ev {
 		c.heat(r, now)
 	}
+	// After the new ones were taken: else what was written before one of them was opened could come behind it.
 	woken, all := p.watch.woken()
 	if all { // the kernel had no room for its events
 		for r := range p.idle {

@@ -3,6 +3,7 @@ package capture
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"ftfuse/internal/notice"
@@ -73,6 +74,9 @@ func (c *Capture) takeRow(ctx context.Context, s *segment, r row, p []byte, now 
 		if old != nil { // its first open row was lost
 			start = max(start, old.pos)
 		}
+		if old == nil {
+			c.readEarlier(ctx, m, now)
+		}
 		c.pass.streams[r.handle] = c.streamFor(m, start)
 	case rowWriter:
 		w, err := decodeWriter(p)
@@ -90,6 +94,30 @@ func (c *Capture) takeRow(ctx context.Context, s *segment, r row, p []byte, now 
 			delete(c.pass.streams, r.handle)
 		}
 		s.closed = append(s.closed, r.handle)
+	}
+}
+
+// readEarlier reads what lies in the spools of a file that are older than one of its handles in the log. The log is looked at before
+// them: what was written to the file before that handle was opened would come after what was written by it.
+func (c *Capture) readEarlier(ctx context.Context, m *meta, now time.Time) {
+	c.mu.RLock()
+	f := c.files[m.Key]
+	c.mu.RUnlock()
+	if f == nil {
+		return
+	}
+	f.mu.Lock()
+	live := len(f.live) > 0
+	f.mu.Unlock()
+	if !live {
+		return
+	}
+	c.rouse(now)
+	older := slices.DeleteFunc(slices.Clone(c.pass.order), func(r *raw) bool { return r.file != f || r.id > m.ID || c.pass.hot[r] == nil })
+	for _, r := range older {
+		size, err := r.size()
+		for err == nil && c.readRaw(ctx, r, c.pass.hot[r], now) && r.seen < size {
+		}
 	}
 }
 

@@ -1,7 +1,6 @@
 package capture
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"sync"
@@ -17,7 +16,8 @@ type watcher struct {
 	wake func()
 	done chan struct{}
 
-	mu   sync.Mutex // guards the rest
+	mu   sync.Mutex // guards the rest; held from the reading of events until they are noted
+	buf  [64 * unix.SizeofInotifyEvent]byte
 	byWd map[int]*raw
 	wds  map[*raw]int
 	hit  []*raw
@@ -42,19 +42,43 @@ func (w *watcher) close() {
 	}
 }
 
+// read wakes the follower for what the kernel says, until the watcher is closed.
 func (w *watcher) read() {
 	defer close(w.done)
-	buf := make([]byte, 64*unix.SizeofInotifyEvent)
+	raw, err := w.f.SyscallConn()
+	if err != nil {
+		return // closed already
+	}
 	for {
-		n, err := w.f.Read(buf)
+		hit := false
+		err := raw.Read(func(fd uintptr) bool {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			hits, lost := len(w.hit), w.lost
+			w.drain(int(fd))
+			hit = len(w.hit) > hits || w.lost != lost
+			return hit // else the follower was faster
+		})
 		if err != nil {
-			if errors.Is(err, unix.EINTR) {
-				continue
-			}
 			return
 		}
-		w.mu.Lock()
-		for b := buf[:n]; len(b) >= unix.SizeofInotifyEvent; {
+		if hit {
+			w.wake()
+		}
+	}
+}
+
+// drain notes what the kernel has to say by now. Called with mu held.
+func (w *watcher) drain(fd int) {
+	for {
+		n, err := unix.Read(fd, w.buf[:])
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil || n <= 0 { // EAGAIN: that was all
+			return
+		}
+		for b := w.buf[:n]; len(b) >= unix.SizeofInotifyEvent; {
 			ev := (*unix.InotifyEvent)(unsafe.Pointer(&b[0]))
 			if ev.Mask&unix.IN_Q_OVERFLOW != 0 {
 				w.lost = true
@@ -65,11 +89,6 @@ func (w *watcher) read() {
 				delete(w.wds, r)
 			}
 			b = b[unix.SizeofInotifyEvent+int(ev.Len):]
-		}
-		hit := len(w.hit) > 0 || w.lost
-		w.mu.Unlock()
-		if hit {
-			w.wake()
 		}
 	}
 }
@@ -104,13 +123,17 @@ func (w *watcher) forget(r *raw) {
 	}
 }
 
-// woken returns the spools whose event has come; all says that every spool must be looked at, because events were lost.
+// woken returns the spools whose event has come; all says that every spool must be looked at, because events were lost. A spool
+// that was written to before the call is among them, whether the goroutine that reads has run since or not.
 func (w *watcher) woken() (hit []*raw, all bool) {
 	if w == nil {
 		return nil, false
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if len(w.byWd) > 0 {
+		w.drain(int(w.f.Fd()))
+	}
 	hit, all = w.hit, w.lost
 	w.hit, w.lost = nil, false
 	return hit, all
