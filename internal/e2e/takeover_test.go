@@ -136,26 +136,44 @@ func TestTakeOverUnderPrograms(t *testing.T) {
 		}
 	}
 	endNginx()
+	wrote := map[string]int{}
 	for file, line := range files {
-		all := strings.SplitAfter(readFile(t, s.mnt+"/"+file), "\n")
-		last := all[max(len(all)-2, 0)]
-		s.until("the last line of "+file+" arrives", 20*time.Second, func() bool { return strings.Contains("\n"+s.received(file), "\n"+last) })
-		s.everyNumber(file, line)
+		wrote[file] = s.highest(file, line)
+		s.until(fmt.Sprintf("%d lines of %s arrive", wrote[file], file), 20*time.Second, func() bool { // of many handles, in any order
+			return strings.Count(s.received(file), "\n") >= wrote[file]
+		})
 	}
 	s.drained()
+	for file, line := range files {
+		s.everyNumber(file, line, wrote[file])
+	}
 }
 
-// everyNumber expects the numbers from 1 on in a file of the receiver's, each once.
-func (s *site) everyNumber(file, line string) {
+// highest is the highest number in a file of the mount: what is rotated away has lower ones.
+func (s *site) highest(file, line string) (most int) {
 	s.t.Helper()
-	seen, most := map[int]int{}, 0
+	for text := range strings.Lines(readFile(s.t, s.mnt+"/"+file)) {
+		n := 0
+		if _, err := fmt.Sscanf(text, line, &n); err != nil {
+			s.t.Errorf("%s in the mount: damaged line %q", file, text)
+		}
+		most = max(most, n)
+	}
+	return most
+}
+
+// everyNumber expects the numbers from 1 to most in a file of the receiver's, each once.
+func (s *site) everyNumber(file, line string, most int) {
+	s.t.Helper()
+	seen := map[int]int{}
 	for text := range strings.Lines(s.received(file)) {
 		n := 0
 		if _, err := fmt.Sscanf(text, line, &n); err != nil {
 			s.t.Errorf("%s at the receiver: damaged line %q", file, text)
 		}
-		seen[n]++
-		most = max(most, n)
+		if seen[n]++; n > most {
+			s.t.Errorf("%s at the receiver: got line %d, want %d at most", file, n, most)
+		}
 	}
 	for n := 1; n <= most; n++ {
 		if seen[n] != 1 {
@@ -193,7 +211,10 @@ func TestTakeOverOldKernel(t *testing.T) {
 		time.Sleep(time.Duration(rnd.Intn(100)) * time.Millisecond)
 		s.sender.kill()
 		m.start()
-		s.until("the descriptors are given up", 10*time.Second, func() bool { _, n := m.count(); return n == 0 })
+		s.until("the descriptors are given up", 10*time.Second, func() bool { // before it serves, all is said of them
+			_, n := m.count()
+			return n == 0 && s.sender.serves()
+		})
 		if strings.Contains(s.sender.all(), "cannot be taken over") {
 			said++ // not of one whose connection had ended before
 		}
@@ -257,7 +278,7 @@ func TestTakeOverAfterMistake(t *testing.T) {
 	time.Sleep(100 * time.Millisecond)
 	s.sender.stop(t)
 	s.sender = s.start("sender", s.write("sender.yaml", "mounts: 5\n"))
-	s.until("the mistake is named", 10*time.Second, func() bool { return strings.Contains(s.sender.log(), "sender.yaml:1: mounts") })
+	s.until("the mistake is named", 10*time.Second, func() bool { return strings.Contains(s.sender.all(), "sender.yaml:1: mounts") })
 	s.sender.cmd.Process.Signal(unix.SIGTERM)
 	<-s.sender.done
 	if code := s.sender.cmd.ProcessState.ExitCode(); code != 1 { // 78 would end the service, and the mounts
