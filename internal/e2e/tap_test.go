@@ -64,8 +64,10 @@ func TestTap(t *testing.T) {
 		return onSender.text() != "" && onReceiver.text() != ""
 	})
 	s.sh(`printf 'esc \033[31m bad \377\n' >> app/a.log; echo last >> app/a.log`)
-	s.until("both taps show the last line", 20*time.Second, func() bool {
-		return strings.Contains(onSender.text(), `"data":"last"`) && strings.Contains(onReceiver.text(), " last\n")
+	s.until("both taps show the last lines", 20*time.Second, func() bool { // which are of two handles: any of them may come first
+		atSender, atReceiver := onSender.text(), onReceiver.text()
+		return strings.Contains(atSender, `"data":"last"`) && strings.Contains(atSender, `"data_base64":`) &&
+			strings.Contains(atReceiver, " last\n") && strings.Contains(atReceiver, " esc ")
 	})
 	var rec struct {
 		Data, Host, Mount, Path, Rule, Writer, Comm string
