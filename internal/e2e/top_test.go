@@ -56,6 +56,9 @@ func openConsole(t *testing.T) *console {
 		io.Copy(io.MultiWriter(&c.raw, c.screen), master) // EIO when no one has the other end open
 	}()
 	t.Cleanup(func() {
+		if c.cmd != nil {
+			c.cmd.Process.Kill() // which has the terminal open, if it has not ended
+		}
 		slave.Close()
 		<-c.read
 		master.Close()
