@@ -239,6 +239,7 @@ func TestReloadOfMistakes(t *testing.T) {
 	s.startBoth()
 	w := s.load("open", "open.log", "-pause", "200us")
 	outputs := s.recvX
+	failed := func(d *daemon) int { return strings.Count(d.all(), "notice=reload_failed") }
 	s.write("good-sender.yaml", s.senderConfig())
 	s.write("good-receiver.yaml", s.receiverConfig())
 	for _, wrong := range []struct{ role, rules, outputs, said string }{
@@ -255,6 +256,7 @@ func TestReloadOfMistakes(t *testing.T) {
 		if wrong.role == "receiver" {
 			s.rulesX, d = good, s.receiver
 		}
+		before := failed(d)
 		code, said := s.reload(wrong.role)
 		if code != 78 || !strings.Contains(said, wrong.said) {
 			t.Errorf("reload by the command: exit code %d, want 78; said %q, want something about %s", code, said, wrong.said)
@@ -263,10 +265,8 @@ func TestReloadOfMistakes(t *testing.T) {
 		if code != 78 || !strings.Contains(said, wrong.said) || !strings.Contains(said, "what was in force stays in force") {
 			t.Errorf("the daemon's answer: exit code %d, want 78; said %q, want something about %s", code, said, wrong.said)
 		}
-		failed := func() int { return strings.Count(d.all(), "notice=reload_failed") }
-		before := failed()
 		d.cmd.Process.Signal(syscall.SIGHUP)
-		s.until("the log says reload_failed", 20*time.Second, func() bool { return failed() > before })
+		s.until("the log says reload_failed of the command and of the signal", 20*time.Second, func() bool { return failed(d) == before+2 })
 		s.rulesX, s.recvX = good, outputs
 	}
 	s.writeMore([]*load{w}, 30)
