@@ -253,19 +253,15 @@ func (s *station) start() {
 	s.lives++
 	c := exec.Command(s.f.program, s.role, "--config", config)
 	s.proc = startDaemon(t, s.name, c, func() error { return s.host.Start(c) })
-	s.f.until(s.name+" serves", 30*time.Second, func() bool { return s.serves() || s.proc.ended() })
+	s.f.until(s.name+" serves", 30*time.Second, func() bool { return s.proc.serves() || s.proc.ended() })
 	if s.proc.ended() {
 		t.Fatalf("%s ended: %s", s.name, s.proc.log())
 	}
 }
 
-func (s *station) serves() bool {
-	if s.role == "sender" {
-		var st unix.Statfs_t
-		return unix.Statfs(s.mnt(), &st) == nil && st.Type == 0x65735546 // FUSE_SUPER_MAGIC
-	}
-	return strings.Contains(s.proc.all(), "msg=serving ")
-}
+// serves reports whether the process has said that it serves: by then it answers on its control socket, which it makes after
+// its mounts appear and its port listens.
+func (d *daemon) serves() bool { return strings.Contains(d.all(), "msg=serving ") }
 
 func (f *fleet) start() {
 	f.t.Helper()
