@@ -133,10 +133,16 @@ func (s *site) plainOutputs() string {
   - {name: json, base: %s.json, path: "all.json", format: json}`, s.out, s.out)
 }
 
+// write makes a file, in the place of the one before as a whole: a process that was told to reload may read it at any time, and an
+// empty configuration is the default one.
 func (s *site) write(name, text string) string {
 	s.t.Helper()
 	path := filepath.Join(s.dir, name)
-	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+	err := os.WriteFile(path+".new", []byte(text), 0o644)
+	if err == nil {
+		err = os.Rename(path+".new", path)
+	}
+	if err != nil {
 		s.t.Fatal(err)
 	}
 	return path
