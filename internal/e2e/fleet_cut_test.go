@@ -155,7 +155,7 @@ func TestNetworkReplaced(t *testing.T) {
 	r.replace()
 	f.flowing(r)
 	f.must(r.host.Cut(netlab.In)) // so that something waits
-	f.until("something waits", 30*time.Second, func() bool { waits, _ := s1.waiting(); return waits && r.status().Receiver != nil })
+	f.until("something waits", 30*time.Second, func() bool { return s1.owes(true) && r.status().Receiver != nil })
 	f.must(r.host.Heal())
 	r.replace()
 	f.flowing(r)
@@ -205,7 +205,7 @@ func TestNetworkClonesApart(t *testing.T) {
 	s1.host.Cut(netlab.Both)
 	s1.start()
 	s1.write(quick)
-	f.until("s1 has something that waits", 30*time.Second, func() bool { waits, _ := s1.waiting(); return waits })
+	f.until("s1 has something that waits", 30*time.Second, func() bool { return s1.owes(true) })
 	s1.endWriters()
 	s2.start()
 	s2.write(quick)

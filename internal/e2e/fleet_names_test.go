@@ -305,7 +305,7 @@ func TestNamesAwayAtTheStart(t *testing.T) {
 	s.start()
 	s.failing(true)
 	s.knows()
-	f.until("something waits", 30*time.Second, func() bool { waits, _ := s.waiting(); return waits })
+	f.until("something waits", 30*time.Second, func() bool { return s.owes(true) })
 	f.must(f.net.StartNames())
 	s.failing(false)
 	f.all(list...)

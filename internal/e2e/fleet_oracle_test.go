@@ -79,7 +79,7 @@ func (s *station) endWriters() {
 	}
 }
 
-// drained waits until nothing is queued or unseen anywhere.
+// drained waits until all that was written at senders before is delivered.
 func (f *fleet) drained() {
 	f.t.Helper()
 	for _, s := range f.of("sender") {
@@ -87,42 +87,17 @@ func (f *fleet) drained() {
 	}
 }
 
-// drain waits until nothing of a sender's is queued or unseen.
+// drain waits until all that was written at a sender before is delivered.
 func (s *station) drain() {
 	s.f.t.Helper()
-	s.f.until("the queue of "+s.name+" drains", 60*time.Second, func() bool {
-		waits, before := s.waiting()
-		if waits {
-			return false
-		}
-		time.Sleep(300 * time.Millisecond) // unseen is measured five times a second
-		waits, now := s.waiting()
-		return !waits && now == before
-	})
+	s.f.until("the queue of "+s.name+" drains", 60*time.Second, func() bool { return s.owes(false) })
 }
 
-// waiting reports whether something of a sender's has not been delivered, and its counters. Of writers that have ended it knows
-// how much must have been captured: what is unseen may have been measured before they did.
-func (s *station) waiting() (waits bool, flows string) {
-	st := s.status().Sender
-	if st == nil {
-		return true, ""
-	}
-	waits = st.Unseen > 0
-	captured, least := map[string]int{}, s.copied
-	for _, flow := range st.Flows {
-		waits = waits || flow.Queued != control.Count{}
-		captured[flow.Target] += int(flow.Captured.Records)
-	}
-	for _, l := range s.loads {
-		if l.cmd.ProcessState != nil {
-			least += len(l.ok)
-		}
-	}
-	for _, n := range captured {
-		waits = waits || n < least
-	}
-	return waits, fmt.Sprint(st.Flows)
+// owes reports whether something that was written at a sender before has not been delivered, or nothing, as asked; false of one
+// that does not answer.
+func (s *station) owes(something bool) bool {
+	st := statusAt(s.f.t, s.sock(), control.PathStatus+"?"+control.AskWritten).Sender
+	return st != nil && something == (st.Unseen > 0 || slices.ContainsFunc(st.Flows, func(f control.Flow) bool { return f.Queued != control.Count{} }))
 }
 
 // judge is the oracle: of what write(2) has returned for nothing is lost and nothing is there twice, each handle's lines
