@@ -12,9 +12,9 @@ import (
 // Where nobody has to at the moment, Ends reports false and Await returns nil at once.
 type End interface {
 	Ends() bool
-	// Answered returns how far it answers for a stream, never less than before, whatever is killed: the peer gives up what
-	// it is told. An error says that it cannot tell just now.
-	Answered(record.Stream) (record.Durable, error)
+	// Answered returns how far it answers for streams, for each in their order, never less than before, whatever is killed: the
+	// peer gives up what it is told. It returns nil where nobody has to answer. An error says that it cannot tell just now.
+	Answered([]record.Stream) ([]record.Durable, error)
 	// Await returns nil when it answers for everything up to ends, which the output has taken: for good too. It returns ctx.Err() when
 	// ctx ends first. alive is called now and then while it waits with reason to believe that it does not wait in vain.
 	Await(ctx context.Context, ends []record.Durable, alive func()) error

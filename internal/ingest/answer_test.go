@@ -17,6 +17,7 @@ type end struct {
 	mu       sync.Mutex
 	off      bool
 	fails    error
+	asked    int // times that Answered was called
 	answered map[record.Stream]uint64
 	moved    chan struct{} // closed when answered changes
 }
@@ -37,10 +38,17 @@ func (e *end) Ends() bool {
 	return !e.off
 }
 
-func (e *end) Answered(s record.Stream) (record.Durable, error) {
+func (e *end) Answered(streams []record.Stream) (all []record.Durable, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return record.Durable{Stream: s, Seq: e.answered[s]}, e.fails
+	e.asked++
+	if e.off {
+		return nil, nil
+	}
+	for _, s := range streams {
+		all = append(all, record.Durable{Stream: s, Seq: e.answered[s]})
+	}
+	return all, e.fails
 }
 
 func (e *end) Await(ctx context.Context, ends []record.Durable, alive func()) error {

@@ -40,15 +40,8 @@ func (c *conn) handshake() error {
 			return err
 		}
 	}
-	for _, s := range hello.Streams {
-		m, err := c.answered(ctx, s)
-		if err != nil {
-			return refuse(NoMarks, wire.Busy, 0, "the marks cannot be read: %v; come back", err)
-		}
-		if m.Seq > 0 {
-			m.Stream = s
-			w.Marks = append(w.Marks, m)
-		}
+	if w.Marks, err = c.answered(ctx, hello.Streams); err != nil {
+		return refuse(NoMarks, wire.Busy, 0, "the marks cannot be read: %v; come back", err)
 	}
 	return c.grant(0, func(credit uint64) wire.Control {
 		w.Credit, w.Time = credit, uint64(time.Now().UnixNano())
@@ -83,23 +76,46 @@ func (c *conn) greeting() (hello wire.Hello, err error) {
 	return hello, nil
 }
 
-// answered is how far this receiver answers for a stream: nowhere beyond what the output holds. What the peer knows to be
-// acknowledged it has given up, whoever has to answer by now: it goes on from there, and so would not if it were told less.
-func (c *conn) answered(ctx context.Context, stream record.Stream) (record.Durable, error) {
+// answered is how far this receiver answers for streams, of those for which it does: nowhere beyond what the output holds.
+func (c *conn) answered(ctx context.Context, streams []record.Stream) (marks []record.Durable, err error) {
 	o := &c.s.o
-	m, err := o.Output.Mark(ctx, stream)
-	if err != nil || o.End == nil || !o.End.Ends() {
-		return m, err
+	held := make([]record.Durable, len(streams))
+	for i, s := range streams {
+		if held[i], err = o.Output.Mark(ctx, s); err != nil {
+			return nil, err
+		}
 	}
-	e, err := o.End.Answered(stream)
+	var ends []record.Durable
+	if o.End != nil && len(streams) > 0 { // all at once: an answer may cost a commit
+		if ends, err = o.End.Answered(streams); err != nil {
+			return nil, err
+		}
+	}
+	for i, s := range streams {
+		m := held[i]
+		if ends != nil {
+			m = c.lower(s, m, ends[i])
+		}
+		if m.Seq > 0 {
+			m.Stream = s
+			marks = append(marks, m)
+		}
+	}
+	return marks, nil
+}
+
+// lower is what the peer is told of a stream that the output holds up to held and others have answered for up to end. What the
+// peer knows to be acknowledged it has given up, whoever has to answer by now: it goes on from there, and so would not if it were
+// told less.
+func (c *conn) lower(stream record.Stream, held, end record.Durable) record.Durable {
 	a := c.hello.Acked
 	switch own := a.Stream == stream; {
-	case err != nil || e.Seq >= m.Seq || own && a.Seq >= m.Seq:
-		return m, err
-	case own && a.Seq > e.Seq:
-		return a, nil
+	case end.Seq >= held.Seq || own && a.Seq >= held.Seq:
+		return held
+	case own && a.Seq > end.Seq:
+		return a
 	}
-	return e, nil
+	return end
 }
 
 // join makes c the one connection of its sender and epoch. A former connection of the same process is replaced,

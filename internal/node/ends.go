@@ -50,17 +50,12 @@ func (a answering) Ends() bool {
 }
 
 // Answered implements ingest.End: what every one of them has.
-func (a answering) Answered(s record.Stream) (low record.Durable, err error) {
-	for i, c := range a.r.ends.Load().cursors {
-		m, err := c.Answered(s)
-		if err != nil {
-			return record.Durable{}, err
-		}
-		if i == 0 || m.Seq < low.Seq {
-			low = m
-		}
+func (a answering) Answered(streams []record.Stream) ([]record.Durable, error) {
+	e := a.r.ends.Load()
+	if e == nil || len(e.cursors) == 0 {
+		return nil, nil
 	}
-	return low, nil
+	return queue.Answered(e.cursors, streams)
 }
 
 // awaitStep is how often whoever waits looks whether there is reason to.

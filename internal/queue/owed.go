@@ -90,17 +90,27 @@ func (o *owed) settleAll() {
 	o.wake()
 }
 
-// Answered returns how far the destination answers for a relayed stream: the zero Durable if for nothing that is known.
-// It never says more than Queue.Mark, nor less than before: no kill takes it back. An error says that the cursor cannot be
-// committed just now.
-func (c *Cursor) Answered(s record.Stream) (record.Durable, error) {
-	c.q.mu.Lock()
-	d, settled := c.answered(s), c.q.settled
-	c.q.mu.Unlock()
-	if err := c.q.keep(settled); err != nil {
-		return record.Durable{}, fmt.Errorf("answers of cursor %q: %w", c.rec.Name, err)
+// Answered returns how far the destinations of all of cursors, at least one and all of one queue, answer for relayed streams: for
+// each in their order, the zero Durable if for nothing that is known. It never says more than Queue.Mark, nor less than before:
+// no kill takes it back. An error says that the cursors cannot be committed just now; one commit does for all streams.
+func Answered(cursors []*Cursor, streams []record.Stream) ([]record.Durable, error) {
+	q := cursors[0].q
+	all := make([]record.Durable, len(streams))
+	q.mu.Lock()
+	for i, s := range streams {
+		all[i] = cursors[0].answered(s)
+		for _, c := range cursors[1:] {
+			if d := c.answered(s); d.Seq < all[i].Seq {
+				all[i] = d
+			}
+		}
 	}
-	return d, nil
+	settled := q.settled
+	q.mu.Unlock()
+	if err := q.keep(settled); err != nil {
+		return nil, fmt.Errorf("answers of cursor %q: %w", cursors[0].rec.Name, err)
+	}
+	return all, nil
 }
 
 // keep returns nil when what cursors had acknowledged as of settled is on disk. Whoever has sent it is told then, and gives it
@@ -125,6 +135,7 @@ func (q *Queue) keep(settled uint64) error {
 	return nil
 }
 
+// answered is how far the destination answers for one stream. Called with mu held.
 func (c *Cursor) answered(s record.Stream) record.Durable {
 	d, owes := c.owed.by[s]
 	switch {

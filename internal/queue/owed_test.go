@@ -96,11 +96,11 @@ func TestAnsweredIsWhatIsAcknowledged(t *testing.T) {
 
 func answered(t testing.TB, c *Cursor, s record.Stream) record.Durable {
 	t.Helper()
-	d, err := c.Answered(s)
+	d, err := Answered([]*Cursor{c}, []record.Stream{s})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return d
+	return d[0]
 }
 
 // What somebody was told to be answered for is so after a kill too.
@@ -145,7 +145,7 @@ func TestAwaitOnAFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	end := record.Durable{Stream: all[0].Source.Stream, Seq: all[0].Seq}
-	if d, err := c.Answered(end.Stream); !errors.Is(err, record.ErrFull) {
+	if d, err := Answered([]*Cursor{c}, []record.Stream{end.Stream}); !errors.Is(err, record.ErrFull) {
 		t.Errorf("got %+v answered, error %v, want that the disk is full", d, err)
 	}
 	done := make(chan error, 1)
