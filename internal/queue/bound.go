@@ -70,7 +70,7 @@ func (l *lane) shed(shed *uint64, want uint64, step func()) error {
 		q.mu.Lock()
 		for i := 0; i < len(list) && *shed < want; i++ {
 			if d := &list[i]; d.pos >= l.unseen() && !c.rec.passed(d.pos) {
-				*shed += d.s.tally().minus(d.s.withheld(c.rec.Name)).Bytes
+				*shed += d.s.tally().minus(c.rec.withheld(d.pos, &d.s)).Bytes
 				c.drop(d, record.QueueFull, math.MaxUint64)
 			}
 		}

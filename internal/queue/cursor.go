@@ -59,6 +59,7 @@ func (q *Queue) newCursor(name string) (*Cursor, error) {
 	for _, s := range q.free(start+1, last) {
 		c.rec.addGap(gapRec{First: s.First, Last: s.Last, Reason: record.Expired}, false, 0)
 	}
+	q.nameAgain(name)
 	q.making, q.spared = c, nil // the others go on meanwhile, and give free what all of them have passed
 	q.mu.Unlock()
 
@@ -130,23 +131,29 @@ func (q *Queue) free(from, to uint64) (runs []span) {
 
 // attach makes the live form of a record.
 func (q *Queue) attach(r cursorRec) *Cursor {
+	c := &Cursor{}
+	c.become(q, r)
+	return c
+}
+
+// become makes c the live form of a record.
+func (c *Cursor) become(q *Queue, r cursorRec) {
 	r.fill()
-	c := &Cursor{q: q, rec: r, queued: make(tallies), aside: make(tallies), owed: owed{by: map[record.Stream]debt{}}}
+	*c = Cursor{q: q, rec: r, queued: make(tallies), aside: make(tallies), owed: owed{by: map[record.Stream]debt{}}}
 	c.main = newLane(c, &c.rec.placeRec)
 	if b := c.rec.Branch; b != nil {
 		c.main.handed = max(min(c.main.handed, b.From-1), c.rec.Acked)
 		c.ahead = newLane(c, &b.placeRec)
 		c.join()
 	}
-	return c
 }
 
 // enter counts an entry as queued. Called with mu held, or before others know the cursor.
 func (c *Cursor) enter(pos uint64, s *summary) {
 	c.queued.add(s.rule, s.tally())
-	c.aside.addSome(s.rule, s.withheld(c.rec.Name))
+	c.aside.addSome(s.rule, c.rec.withheld(pos, s))
 	if c.rec.Branch.holds(pos) {
-		c.fresh = c.fresh.plus(s.tally().minus(s.withheld(c.rec.Name)))
+		c.fresh = c.fresh.plus(s.tally().minus(c.rec.withheld(pos, s)))
 	}
 }
 
@@ -157,7 +164,7 @@ func (c *Cursor) leave(d *delivered) {
 			continue
 		}
 		k.queued.sub(d.s.rule, d.s.tally())
-		n := d.s.withheld(c.rec.Name)
+		n := c.rec.withheld(d.pos, &d.s)
 		if n != (Tally{}) {
 			k.aside.sub(d.s.rule, n)
 		}

@@ -87,7 +87,7 @@ func (q *Queue) dropList(list []delivered, why record.Reason) (freed int64) {
 // inFlight says whether a destination may have seen an entry without having answered. Called with mu held.
 func (q *Queue) inFlight(d *delivered) bool {
 	for _, c := range q.cursors {
-		if d.pos <= c.laneOf(d.pos).handed && !c.rec.passed(d.pos) && d.s.wanted(c.rec.Name) {
+		if d.pos <= c.laneOf(d.pos).handed && !c.rec.passed(d.pos) && c.rec.wants(d.pos, &d.s) {
 			return true
 		}
 	}
@@ -97,7 +97,7 @@ func (q *Queue) inFlight(d *delivered) bool {
 // awaited says whether a destination is still to get an entry. Called with mu held.
 func (q *Queue) awaited(d *delivered) bool {
 	for _, c := range q.cursors {
-		if !c.rec.passed(d.pos) && d.s.wanted(c.rec.Name) {
+		if !c.rec.passed(d.pos) && c.rec.wants(d.pos, &d.s) {
 			return true
 		}
 	}
@@ -148,7 +148,7 @@ func (c *Cursor) drop(d *delivered, why record.Reason, mergeFrom uint64) {
 	c.leave(d)
 	q.passBut(c, d.pos, &d.s)
 	var parts []gapPart
-	if d.s.wanted(c.rec.Name) {
+	if c.rec.wants(d.pos, &d.s) {
 		c.rec.Filtered.addSome(d.s.rule, d.s.cut)
 		c.rec.Dropped.add(d.s.rule, why, d.s.kept())
 		q.noteLoss(why)

@@ -49,17 +49,9 @@ func (s *summary) tally() Tally { return Tally{s.bytes, s.records} }
 // kept is what is left of tally for a destination that wants the entry.
 func (s *summary) kept() Tally { return s.tally().minus(s.cut) }
 
-// wanted says whether a destination gets anything of the entry; what it does not get counts as filtered.
+// wanted says whether the entry is for the destination of a name; see cursorRec.wants.
 func (s *summary) wanted(cursor string) bool {
 	return !s.hollow && (s.targets == nil || slices.Contains(s.targets, cursor))
-}
-
-// withheld is what a destination does not get of tally.
-func (s *summary) withheld(cursor string) Tally {
-	if s.wanted(cursor) {
-		return s.cut
-	}
-	return s.tally()
 }
 
 // ageless entries are never expired: a gap has no payload to get rid of.

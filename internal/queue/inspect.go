@@ -232,7 +232,7 @@ func (in *inspection) count(pos uint64, s *summary) {
 		if !c.rec.passed(pos) {
 			c.enter(pos, s)
 			needed = true
-			if _, ok := in.oldest[c.rec.Name]; !ok && s.wanted(c.rec.Name) {
+			if _, ok := in.oldest[c.rec.Name]; !ok && c.rec.wants(pos, s) {
 				in.oldest[c.rec.Name] = s.newest
 			}
 		}

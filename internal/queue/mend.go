@@ -242,7 +242,7 @@ func (r *recount) of(pos uint64) *Cursor {
 
 // countLeft counts what can still be read of what c has not passed. Called with mu held, which it gives up while it reads.
 func (q *Queue) countLeft(c *Cursor, last uint64) (*recount, error) {
-	rec := cursorRec{Name: c.rec.Name}
+	rec := c.rec.names()
 	if b := c.rec.Branch; b != nil {
 		rec.Branch = &branchRec{From: b.From}
 	}

@@ -101,14 +101,14 @@ func (m *metaStore) write(q queueRec, cursors []cursorRec, forgotten []string, s
 		return err
 	}
 	b.Put([]byte(queueKey), v)
+	for _, name := range forgotten { // first: there may be one of the name again
+		b.Delete([]byte(cursorPrefix + name))
+	}
 	for i := range cursors {
 		if v, err = sealed(cursors[i]); err != nil {
 			return err
 		}
 		b.Put([]byte(cursorPrefix+cursors[i].Name), v)
-	}
-	for _, name := range forgotten {
-		b.Delete([]byte(cursorPrefix + name))
 	}
 	if err = m.put(b, sync); err == nil {
 		return nil
@@ -218,6 +218,8 @@ func (q *Queue) commitOnly(sync bool, forgotten ...string) (freed []record.Exten
 	rec, cursors := q.records(true)
 	freed, done = q.freed, q.finished()
 	settled := q.settled
+	forgotten = append(forgotten, q.forgotten...)
+	q.forgotten = nil
 	q.freed, q.dirty, q.ackedBytes = nil, false, 0
 	q.committed = q.o.Uptime()
 	q.mu.Unlock()
@@ -227,6 +229,7 @@ func (q *Queue) commitOnly(sync bool, forgotten ...string) (freed []record.Exten
 	if err != nil {
 		q.mu.Lock()
 		q.freed = append(freed, q.freed...)
+		q.forgotten = append(q.forgotten, forgotten...)
 		q.soil()
 		q.mu.Unlock()
 		return nil, nil, fmt.Errorf("commit queue %s: %w", q.o.Dir, full(err))
@@ -256,13 +259,13 @@ func (q *Queue) records(ahead bool) (queueRec, []cursorRec) {
 	}
 	cursors := make([]cursorRec, 0, len(q.cursors))
 	for _, c := range q.cursors {
-		c.rec.Epochs = pruneEpochs(c.rec.Epochs, c.rec.Acked)
+		c.rec.Epochs, c.rec.Former = pruneEpochs(c.rec.Epochs, c.rec.Acked), pruneFormer(c.rec.Former, c.rec.Acked)
 		low = min(low, c.rec.Acked)
 		r := c.rec.clone()
-		r.Format = plainFormat
+		r.Format = r.needs()
+		format = max(format, r.Format)
 		r.Handed = c.main.noted(ahead)
 		if r.Branch != nil {
-			r.Format, format = branchFormat, branchFormat
 			r.Branch.Handed = c.ahead.noted(ahead)
 		}
 		cursors = append(cursors, r)

@@ -36,7 +36,7 @@ type debt struct {
 // still because nobody reads it any more does not come to owe every stream that there ever was. Called with mu held, in the
 // order of positions.
 func (c *Cursor) owe(pos uint64, s *summary) {
-	if s.own || !s.wanted(c.rec.Name) {
+	if s.own || !c.rec.wants(pos, s) {
 		return
 	}
 	d, known := c.owed.by[s.stream]

@@ -53,7 +53,7 @@ func (l *lane) passOver(step func()) error {
 			if more = len(c.rec.Gaps) < maxRuns && q.cursors[c.rec.Name] == c; !more {
 				break
 			}
-			if d.pos >= l.unseen() && !c.rec.passed(d.pos) && !d.s.wanted(c.rec.Name) {
+			if d.pos >= l.unseen() && !c.rec.passed(d.pos) && !c.rec.wants(d.pos, &d.s) {
 				c.drop(d, record.Expired, math.MaxUint64)
 				passed = true
 			}

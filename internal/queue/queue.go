@@ -56,6 +56,7 @@ type Queue struct {
 	cursors    map[string]*Cursor
 	making     *Cursor         // in newCursor: what it needs stays, though it may come to nothing; nil: none
 	spared     []delivered     // what would be free but for making
+	forgotten  []string        // cursors that are gone, but not from the disk: a commit has failed
 	held       uint64          // payload bytes of positions that some cursor has not passed
 	freed      []record.Extent // to be released after the next commit
 	dirty      bool            // something is not committed; set by soil

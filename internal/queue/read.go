@@ -18,7 +18,8 @@ type reading struct {
 	last     uint64 // of the lane then
 	changed  uint64 // l.changed then
 	handed   uint64
-	gaps     []gapRec // that lie ahead
+	gaps     []gapRec  // that lie ahead
+	who      cursorRec // its names
 	global   []epochMark
 	local    []epochMark
 	limit    int64
@@ -70,7 +71,7 @@ func (q *Queue) begin(limit int64, way func() *lane) (*reading, bool) {
 	l := way()
 	c := l.c
 	r := &reading{c: c, l: l, from: l.next, last: l.last(), changed: l.changed, handed: l.handed, limit: limit,
-		gaps: slices.Clone(c.rec.Gaps), global: q.rec.Epochs, local: c.rec.Epochs}
+		gaps: slices.Clone(c.rec.Gaps), who: c.rec.names(), global: q.rec.Epochs, local: c.rec.Epochs}
 	return r, r.from <= r.last && !q.closed
 }
 
@@ -145,7 +146,7 @@ func (r *reading) addEntry(pos uint64, v []byte) (full bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	d := delivered{pos: pos, s: s, filtered: !s.wanted(c.rec.Name)}
+	d := delivered{pos: pos, s: s, filtered: !r.who.wants(pos, &s)}
 	if d.filtered {
 		if len(r.found) >= maxFound {
 			return true, nil // passed over before more is read: a destination may want nothing of a long queue

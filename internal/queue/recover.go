@@ -159,6 +159,9 @@ func (q *Queue) recoverAll() (*Recovery, error) {
 		return nil, err
 	}
 	rv.tail()
+	for _, c := range q.cursors { // what was appended for others before they ended is here by now
+		c.rec.endFormer(q.last, func(formerRec) bool { return true })
+	}
 	rv.reconcile()
 	rv.settle()
 	q.mu.Lock()

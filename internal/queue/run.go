@@ -136,9 +136,10 @@ func (q *Queue) signOff(clean bool) error {
 	defer q.metaMu.Unlock()
 	q.mu.Lock()
 	rec, cursors := q.records(false)
+	forgotten := q.forgotten
 	q.mu.Unlock()
 	rec.Clean = clean
-	err := q.meta.write(rec, cursors, nil, true)
+	err := q.meta.write(rec, cursors, forgotten, true)
 	q.meta.close()
 	q.mu.Lock()
 	q.meta = nil

@@ -58,7 +58,8 @@ func (d drops) sum(rule string) (t Tally) {
 const (
 	plainFormat  = 1
 	branchFormat = 2 // a cursor has a branch: an older program would deliver again what that has passed
-	stateFormat  = branchFormat
+	heirFormat   = 3 // a cursor gets what is for one that it has succeeded: an older program would pass over that
+	stateFormat  = heirFormat
 )
 
 // epochMark says that from a position on the sender's own chunks belong to an epoch.
@@ -99,6 +100,8 @@ type cursorRec struct {
 	Epochs    []epochMark `json:"epochs"` // this destination's own moves, see NewEpoch
 	Gaps      []gapRec    `json:"gaps,omitempty"`
 	Branch    *branchRec  `json:"branch,omitempty"` // nil: there is none
+	Former    []formerRec `json:"former,omitempty"`
+	Streams   string      `json:"streams,omitempty"` // what its streams are named by; "": Name
 }
 
 // placeRec is how far a destination has come.
@@ -200,6 +203,17 @@ func unseal(b []byte, v any) error {
 	return nil
 }
 
+// needs is the oldest format that can say what c says.
+func (c *cursorRec) needs() int {
+	switch {
+	case len(c.Former) > 0:
+		return heirFormat
+	case c.Branch != nil:
+		return branchFormat
+	}
+	return plainFormat
+}
+
 func (c *cursorRec) clone() cursorRec {
 	n := *c
 	n.Base, n.Delivered, n.Filtered = maps.Clone(c.Base), maps.Clone(c.Delivered), maps.Clone(c.Filtered)
@@ -207,7 +221,7 @@ func (c *cursorRec) clone() cursorRec {
 	for r, m := range c.Dropped {
 		n.Dropped[r] = maps.Clone(m)
 	}
-	n.Epochs, n.Gaps = slices.Clone(c.Epochs), slices.Clone(c.Gaps)
+	n.Epochs, n.Gaps, n.Former = slices.Clone(c.Epochs), slices.Clone(c.Gaps), slices.Clone(c.Former)
 	if c.Branch != nil {
 		b := *c.Branch
 		n.Branch = &b

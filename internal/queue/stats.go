@@ -68,26 +68,26 @@ func (r *Row) Balanced() bool {
 func (q *Queue) Stats() Stats {
 	q.mu.Lock()
 	s := q.stats()
-	next := make(map[string]uint64)
+	next, names := make(map[string]uint64), make(map[string]cursorRec)
 	for _, c := range q.cursors {
-		next[c.rec.Name] = c.rec.passedTo(c.rec.Acked+1) + 1
+		next[c.rec.Name], names[c.rec.Name] = c.rec.passedTo(c.rec.Acked+1)+1, c.rec.names()
 	}
 	last := q.last
 	q.mu.Unlock()
 	for i := range s.Cursors {
 		c := &s.Cursors[i]
-		c.Oldest = q.oldest(c.Name, next[c.Name], last)
+		c.Oldest = q.oldest(names[c.Name], next[c.Name], last)
 	}
 	return s
 }
 
 // oldest returns the time of the first entry from a position on that is for a destination, zero if there is none. Of
 // what is not for it, it looks at a few thousand entries at most.
-func (q *Queue) oldest(cursor string, from, last uint64) (at time.Time) {
+func (q *Queue) oldest(who cursorRec, from, last uint64) (at time.Time) {
 	seen := 0
-	err := q.scan(from, last, func(_ uint64, v []byte) bool {
+	err := q.scan(from, last, func(pos uint64, v []byte) bool {
 		s, err := readSummary(v)
-		if err == nil && s.wanted(cursor) {
+		if err == nil && who.wants(pos, &s) {
 			at = time.Unix(0, s.newest)
 			return false
 		}
