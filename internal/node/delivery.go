@@ -25,6 +25,7 @@ type delivery struct {
 	log      *slog.Logger
 	lines    *lines
 	classes  []pace.Class // of data, in use beside normal
+	heirs    heirs        // cursors that will be there when what is made is run
 	// others returns what a cursor has of the data of others, as a relay hands it on, and its streams; nil: it is our own.
 	others func(o outlet, cur *queue.Cursor) (record.Backlog, func() []record.Stream)
 	// dial connects to a receiver of a target; host is the name that its certificate has to have.
@@ -38,9 +39,12 @@ func (s *sender) delivery(classes []pace.Class) *delivery {
 
 // open makes what takes data at an outlet.
 func (d *delivery) open(o outlet) (destination, error) {
-	cur, err := d.queue.Cursor(o.cursor)
-	if err != nil {
-		return nil, err
+	cur := d.heirs[o.cursor]
+	if cur == nil {
+		var err error
+		if cur, err = d.queue.Cursor(o.cursor); err != nil {
+			return nil, err
+		}
 	}
 	line, err := d.lines.of(o.target, d.classes)
 	if err != nil {
@@ -102,10 +106,11 @@ func (d *delivery) streams(o outlet, cur *queue.Cursor) view {
 		both := cur.FreshFirst(splitFrom)
 		v.backlog, v.begin = both, both.Begin
 	}
-	if o.cursor == defaultTarget {
+	name := cur.StreamsName()
+	if name == defaultTarget {
 		return v
 	}
-	n, list := share.Name(v.backlog, v.sender, "target "+o.cursor), v.list
+	n, list := share.Name(v.backlog, v.sender, "target "+name), v.list
 	if begin := v.begin; begin != nil {
 		v.begin = func() record.Durable { return n.Mark(begin()) }
 	}

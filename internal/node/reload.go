@@ -12,6 +12,7 @@ import (
 	"ftfuse/internal/config"
 	"ftfuse/internal/control"
 	"ftfuse/internal/notice"
+	"ftfuse/internal/pace"
 	"ftfuse/internal/queue"
 	"ftfuse/internal/systemd"
 )
@@ -51,13 +52,14 @@ func (s *sender) reload(context.Context) (control.Reload, error) {
 	if err != nil {
 		return control.Reload{}, refusal(errors.Join(err, forget()))
 	}
+	passed := change.pass(s.queue, s.destinations)
 	renew()
 	s.refine.Swap(next.table) // before mounts decide by it: no file may come here of which the table does not know
 	s.ruling.Store(next)
 	answer.Changed = append(changedRules(before.cfg.Rules, cfg.Rules, func(r config.Rule) string { return r.Name },
 		!reflect.DeepEqual(before.cfg.Patterns, cfg.Patterns)), change.names()...)
 	answer.Changed = append(answer.Changed, renewed...)
-	if err := change.apply(s.destinations); err != nil {
+	if err := errors.Join(passed, change.apply(s.destinations)); err != nil {
 		return answer, fmt.Errorf("the new rules are in force, but what was replaced did not end well: %w", err)
 	}
 	return answer, nil
@@ -111,6 +113,8 @@ type change struct {
 	again  map[string]bool
 	role   string // "", or the --role that commands of the queue need
 	turned []turned
+	passes []succession
+	heirs  heirs // of passes
 }
 
 type named struct {
@@ -137,7 +141,11 @@ func (s *sender) prepare(old, next *ruling) (*change, error) {
 	for _, o := range old.cfg.Outputs {
 		was[o.Name] = o
 	}
+	if err := c.succeed(cfg.Targets, old.cfg.Targets, next.classes, s.queue, was); err != nil {
+		return nil, err
+	}
 	deliver := s.delivery(next.classes)
+	deliver.heirs = c.heirs
 	for _, t := range cfg.Targets {
 		for _, o := range outlets(t, next.classes...) {
 			if err := c.add(s.destinations, was, "target", o.cursor, o, func() (destination, error) { return deliver.open(o) }); err != nil {
@@ -152,6 +160,26 @@ func (s *sender) prepare(old, next *ruling) (*change, error) {
 	}
 	c.gone = slices.Sorted(maps.Keys(was))
 	return c, s.beginEpoch(cfg)
+}
+
+// succeed notes whose places in the queue others take. Those are not in was afterwards.
+func (c *change) succeed(now, old []config.Target, classes []pace.Class, q *queue.Queue, was map[string]any) (err error) {
+	c.passes, err = successions(now, old, classes, q)
+	c.heirs = heirsOf(c.passes, q)
+	for _, p := range c.passes {
+		delete(was, p.from)
+	}
+	return err
+}
+
+// pass ends those whose places others take, and lets them.
+func (c *change) pass(q *queue.Queue, all *destinations) error {
+	var from []string
+	for _, p := range c.passes {
+		from = append(from, p.from)
+	}
+	err := all.stop(from...)
+	return errors.Join(err, c.heirs.succeed(c.passes, q))
 }
 
 // add notes what becomes of a destination, by what the configuration says of it: v. was is what it said of all before; those
@@ -199,6 +227,9 @@ func (c *change) names() (list []string) {
 	}
 	for _, t := range c.turned {
 		list = append(list, "target "+t.outlet.cursor+" has other members")
+	}
+	for _, p := range c.passes {
+		list = append(list, p.String())
 	}
 	for _, name := range c.gone {
 		list = append(list, fmt.Sprintf("%s ended; what waits for it stays queued until `ftfuse queue purge%s cursor:%s`", name, c.role, name))

@@ -50,7 +50,7 @@ func (r *receiver) reload(context.Context) (control.Reload, error) {
 	if err != nil {
 		return control.Reload{}, refusal(errors.Join(err, forget()))
 	}
-	changed, err := r.exchange(before, next)
+	changed, err := r.exchange(before, next, targets)
 	if err != nil {
 		return control.Reload{}, refusal(errors.Join(err, forget()))
 	}
@@ -122,9 +122,18 @@ func (r *receiver) prepareTargets(c *change, old, now []config.Target) error {
 			was[o.cursor] = o
 		}
 	}
+	if len(now) == 0 {
+		c.gone = slices.Sorted(maps.Keys(was))
+		return nil
+	}
+	deliver := r.delivery()
+	if err := c.succeed(now, old, nil, deliver.queue, was); err != nil {
+		return err
+	}
+	deliver.heirs = c.heirs
 	for _, t := range now {
 		for _, o := range outlets(t) {
-			if err := c.add(r.fed, was, "target", o.cursor, o, func() (destination, error) { return r.delivery().open(o) }); err != nil {
+			if err := c.add(r.fed, was, "target", o.cursor, o, func() (destination, error) { return deliver.open(o) }); err != nil {
 				return err
 			}
 		}
@@ -156,8 +165,8 @@ func (r *receiver) replacePlugins(old *config.Receiver, made map[string]destinat
 
 // exchange closes outputs that differ or are gone, and opens what is new, and puts the rules in force: nothing is put to the
 // old outputs by new rules, or there would be records for an output that is not there yet. When an output cannot be opened
-// the old ones come back.
-func (r *receiver) exchange(before, next *received) (said []string, err error) {
+// the old ones come back. Targets that take the places of others do so meanwhile, before anybody is told what they have.
+func (r *receiver) exchange(before, next *received, targets *change) (said []string, err error) {
 	old, cfg := before.cfg, next.cfg
 	was, want := files(old), files(cfg)
 	err = r.outputs.exchange(func(list []namedSink) ([]namedSink, error) {
@@ -180,6 +189,11 @@ func (r *receiver) exchange(before, next *received) (said []string, err error) {
 		}
 		now, more, err := r.reopen(cfg, kept)
 		if err == nil {
+			if len(targets.passes) > 0 {
+				if err := targets.pass(r.intake.Load().Queue, r.fed); err != nil {
+					r.log.Warn("targets did not end well whose places others take", "error", err)
+				}
+			}
 			if err := r.setEnds(cfg); err != nil {
 				r.log.Warn("acknowledgements of targets stay as they were", "error", err)
 			}
