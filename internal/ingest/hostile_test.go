@@ -182,14 +182,6 @@ func TestSlowPeers(t *testing.T) {
 			p.refused(wire.OverLimit)
 		})
 	})
-	t.Run("half a frame, then gone", func(t *testing.T) {
-		hostile(t, Malformed, Options{}, func(t *testing.T, address string) {
-			p := connect(t, address, stream(1), 1)
-			b := p.frame(chunks(stream(1), 1, 1, 5000), wire.None)
-			p.raw(b[:4000])
-			p.nc.Close()
-		})
-	})
 	t.Run("silent", func(t *testing.T) {
 		out := newMemory()
 		s, address := serve(t, Options{Output: out, IdleTimeout: time.Second})

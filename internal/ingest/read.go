@@ -115,10 +115,14 @@ func (c *conn) peek() (int, wire.Type, error) {
 	return size, kind, nil
 }
 
-// half counts a frame that was never finished.
+// errCut ends a connection whose peer was killed, or had no time left to finish a frame: it breaks no rule, and sends again what
+// was not acknowledged.
+var errCut = errors.New("closed by the sender inside a frame, which it is to send again")
+
+// half says what the end of the connection means where there was to be more of a frame.
 func (c *conn) half(err error) error {
 	if err == io.EOF || err == io.ErrUnexpectedEOF {
-		return refuse(Malformed, wire.Malformed, 0, "got the end inside a frame")
+		return errCut
 	}
 	return err
 }

@@ -51,6 +51,14 @@ func New(bytes int64, burst time.Duration) (*Line, error) {
 	return l, nil
 }
 
+// Carries is how many bytes may pass in d, what was saved up left out; 0 where there is no limit.
+func (l *Line) Carries(d time.Duration) int64 {
+	if l.rate == nil {
+		return 0
+	}
+	return int64(float64(l.rate.Limit()) * d.Seconds())
+}
+
 // Do calls write for n bytes, at most Piece, when they may pass. It returns ctx's error when ctx ends first. While write takes
 // longer than the others have patience, it holds up nobody: it is its receiver that does not read, and on a line so thin that a
 // piece takes as long the others pass by then anyway.

@@ -156,11 +156,15 @@ func (s *session) watch(now time.Time, every time.Duration) error {
 func (s *session) write(f wire.Control) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
+	if s.torn.Load() {
+		return s.behindTorn()
+	}
 	s.out = f.Append(s.out[:0])
 	if err := s.nc.SetWriteDeadline(time.Now().Add(s.u.o.WriteTimeout)); err != nil {
 		return fmt.Errorf("send %T: %w", f, err)
 	}
 	if _, err := s.nc.Write(s.out); err != nil {
+		s.torn.Store(true)
 		return s.broken(fmt.Errorf("send %T: %w", f, err))
 	}
 	s.wrote.Store(time.Now().UnixNano())

@@ -217,16 +217,40 @@ func (s *session) ship(chunks []record.Chunk, at span, single, whole bool) error
 		s.u.memory.sent(number, s.resume.at(chunks))
 	}
 	n, err := s.writeBatch(frame)
-	if err != nil {
+	switch {
+	case errors.Is(err, errHalted):
+		s.retract(&p)
+		return s.cause(err)
+	case err != nil && s.giving.Err() != nil: // by then nobody waits for what the receiver has to say of it
+		return s.cause(err)
+	case err != nil:
 		return s.broken(fmt.Errorf("send batch %d: %w", number, err))
 	}
 	s.u.status.wireBytes.Add(uint64(n))
 	return nil
 }
 
-func (s *session) writeBatch(frame net.Buffers) (int64, error) {
+// retract takes back what ship has noted of the batch that it has noted last, nothing of which was sent.
+func (s *session) retract(p *piece) {
+	s.track.retract(p)
+	s.u.status.sentBatches.Add(^uint64(0))
+	s.u.status.sentChunks.Add(-p.chunks)
+	s.u.status.sentBytes.Add(-p.bytes)
+	s.u.status.sentRecords.Add(-p.records)
+}
+
+// writeBatch writes a frame. An error that wraps errHalted says that nothing of it was written.
+func (s *session) writeBatch(frame net.Buffers) (n int64, err error) {
 	s.writing.Lock()
 	defer s.writing.Unlock()
+	defer func() {
+		if err != nil && !errors.Is(err, errHalted) {
+			s.torn.Store(true)
+		}
+	}()
+	if s.torn.Load() {
+		return 0, s.behindTorn()
+	}
 	if s.u.o.Line != nil {
 		return s.writePaced(frame)
 	}
@@ -239,24 +263,38 @@ func (s *session) writeBatch(frame net.Buffers) (int64, error) {
 	}); ok { // TLS has no writev(2)
 		write = func() (int64, error) { return c.WriteBuffers(frame) }
 	}
-	n, err := write()
+	n, err = write()
 	s.wrote.Store(time.Now().UnixNano())
 	return n, err
 }
 
-// writePaced writes a frame piece by piece, each when the line lets it pass. Called with writing held.
+// behindTorn is the fate of what is to be written behind a part of a frame, whose rest it would be taken for: whoever could not
+// write that ends the connection, and says why.
+func (s *session) behindTorn() error {
+	<-s.ctx.Done()
+	return context.Cause(s.ctx)
+}
+
+// writePaced writes a frame piece by piece, each when the line lets it pass. It is not begun when the session is to end; once
+// it is, it has as long as what waits for its acknowledgement. Called with writing held.
 func (s *session) writePaced(frame net.Buffers) (n int64, err error) {
 	ctx, cancel := context.WithCancel(s.ctx)
 	defer cancel()
-	defer context.AfterFunc(s.giving, func() { // what is under way has as long as what waits for its acknowledgement
+	defer context.AfterFunc(s.giving, func() {
 		wait(ctx, s.u.o.StopTimeout)
 		cancel()
 	})()
+	begun := false // something may be on the wire
 	for _, b := range frame {
 		for len(b) > 0 {
 			piece := b[:min(len(b), pace.Piece)]
 			b = b[len(piece):]
-			err := s.u.o.Line.Do(ctx, s.u.o.Class, len(piece), func() error {
+			may := ctx
+			if !begun {
+				may = s.giving
+			}
+			err := s.u.o.Line.Do(may, s.u.o.Class, len(piece), func() error {
+				begun = true
 				if err := s.nc.SetWriteDeadline(time.Now().Add(s.u.o.WriteTimeout)); err != nil {
 					return err
 				}
@@ -265,6 +303,9 @@ func (s *session) writePaced(frame net.Buffers) (n int64, err error) {
 				s.wrote.Store(time.Now().UnixNano())
 				return err
 			})
+			if err != nil && !begun && s.giving.Err() != nil {
+				return 0, errHalted
+			}
 			if err != nil {
 				return n, err
 			}
@@ -306,8 +347,11 @@ func (s *session) empty(ctx context.Context) error {
 	return nil
 }
 
-// drain waits for what is under way, at most StopTimeout, and says goodbye.
+// drain waits for what is under way, at most StopTimeout, and says goodbye, unless a frame was cut: that had its time.
 func (s *session) drain() error {
+	if s.torn.Load() {
+		return errDrained
+	}
 	s.u.status.set(Draining)
 	ctx, cancel := context.WithTimeout(s.ctx, s.u.o.StopTimeout)
 	defer cancel()

@@ -42,6 +42,7 @@ type session struct {
 
 	writing sync.Mutex    // held for one frame
 	out     []byte        // guarded by writing
+	torn    atomic.Bool   // a part of a frame was written: nothing may follow; set with writing held
 	wrote   atomic.Int64  // unix nanoseconds of the latest frame sent
 	pong    chan uint64   // tokens to answer
 	pinged  atomic.Uint64 // token, and unix nanoseconds, of the latest PING

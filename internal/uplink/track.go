@@ -78,6 +78,21 @@ func (t *tracker) add(p piece) {
 	t.list = append(t.list, p)
 }
 
+// retract takes back a batch that was added last, unless a receiver that never got it has acknowledged it.
+func (t *tracker) retract(p *piece) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if p.number <= t.through {
+		return
+	}
+	t.bytes -= p.body
+	t.count--
+	if p.span.old {
+		t.old -= p.body
+	}
+	t.list = t.list[:len(t.list)-1]
+}
+
 func (t *tracker) hold(held bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -138,6 +138,11 @@ func New(o Options) (*Uplink, error) {
 	if o.Level < 1 || o.Level > 22 {
 		return nil, fmt.Errorf("new uplink: level: got %d, want 1 to 22", o.Level)
 	}
+	if o.Line != nil { // so that a batch that has begun can be finished in time
+		if n := o.Line.Carries(o.StopTimeout / 2); n > 0 {
+			o.Batch = min(o.Batch, max(int(n), smallBatch))
+		}
+	}
 	if o.Batch < 1 || o.Batch > 4<<20 || o.Window < 1 || o.Batches < 1 {
 		return nil, fmt.Errorf("new uplink: got batch %d, window %d, batches %d, want 1 to %d, and more than 0", o.Batch, o.Window, o.Batches, 4<<20)
 	}

@@ -147,7 +147,8 @@
 // once; a sender that has nothing to send pings three times as often as the receiver would close, and one that hears nothing for as long (or what it is configured to) closes
 // too: a receiver that needs long to store sends PING meanwhile. GOAWAY: the other side
 // finishes what is under way, begins nothing new, closes, and comes back after retry milliseconds, 0 if it may choose. A sender
-// that ends says GOAWAY and closes. The codes of NACK and GOAWAY:
+// that ends says GOAWAY and closes; one that is killed, or has no time left to finish a BATCH, closes inside a frame, which is no fault:
+// nothing of it counts, and it comes again. The codes of NACK and GOAWAY:
 //
 //	1 no common version   2 new epoch required   3 busy (too many connections, or come back later)
 //	4 malformed           5 bad data (a payload without its checksum)
