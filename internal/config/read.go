@@ -1,6 +1,7 @@
 package config
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -173,7 +174,7 @@ func (r *reader) unknown(k *yaml.Node, t reflect.Type, path string) {
 	}
 	hint := didYouMean(name, keysOf(t))
 	if hint == "" {
-		hint = elsewhere(r.root, name)
+		hint = elsewhere(r.root, name, path == "")
 	}
 	if t == reflect.TypeFor[ReceiverRule]() && name == "targets" {
 		hint = "write outputs, which names outputs and targets"
@@ -225,14 +226,25 @@ func (r *reader) scalar(n *yaml.Node, f reflect.StructField, path string) any {
 	case isText && choices(f) == nil && target.Tag == "!!bool":
 		return wanted(target.Value, fmt.Sprintf("put it in quotes: %q", target.Value))
 	}
-	v, err := parse(f, target.Value)
+	text := target.Value
+	if target.Tag == "!!binary" {
+		bytes, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(text), ""))
+		switch {
+		case strings.TrimSuffix(f.Tag.Get("form"), "?") != "bytes":
+			return wanted("!!binary", "write it as it is, without !!binary")
+		case err != nil:
+			return wanted("!!binary "+quote(text), "write base64 behind !!binary, as `printf '\\377' | base64` prints it")
+		}
+		text = string(bytes)
+	}
+	v, err := parse(f, text)
 	var want wantError
 	if errors.As(err, &want) {
 		r.complain(n.Line, path, want.Error(), want.hint)
 		return nil
 	}
 	if err != nil {
-		return wanted(quote(target.Value), err.Error())
+		return wanted(quote(text), err.Error())
 	}
 	return v
 }

@@ -109,8 +109,14 @@ func wants(f reflect.StructField) string {
 	return "text"
 }
 
-// elsewhere says where a key that is unknown in one place is at home, in the same kind of file first.
-func elsewhere(root reflect.Type, key string) string {
+// elsewhere says where a key that is unknown in one place is at home, in the same kind of file first. A key of the top level that
+// the other kind of file has there says that it is the other kind of file, rather than that some section has that name too.
+func elsewhere(root reflect.Type, key string, top bool) string {
+	for _, t := range []reflect.Type{reflect.TypeFor[Sender](), reflect.TypeFor[Receiver]()} {
+		if _, ok := fieldOf(t, key); ok && top {
+			return "it belongs to the top level of " + strings.ToLower(t.Name()) + ".yaml: is this a " + strings.ToLower(t.Name()) + "'s file?"
+		}
+	}
 	for _, t := range []reflect.Type{root, reflect.TypeFor[Sender](), reflect.TypeFor[Receiver]()} {
 		home, ok := homeOf(t, key)
 		if !ok {

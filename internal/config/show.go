@@ -2,11 +2,13 @@ package config
 
 import (
 	"bytes"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"reflect"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -99,6 +101,9 @@ func show(v reflect.Value) string {
 
 // quoteYAML returns s as one line of YAML, in quotes where it needs them or holds a comma or bracket.
 func quoteYAML(s string) string {
+	if !utf8.ValidString(s) {
+		return "!!binary " + base64.StdEncoding.EncodeToString([]byte(s))
+	}
 	if !strings.ContainsAny(s, ",[]{}\n") {
 		if b, err := yaml.Marshal(s); err == nil && bytes.Count(b, []byte("\n")) == 1 {
 			return strings.TrimSuffix(string(b), "\n")

@@ -98,10 +98,13 @@ func checkShown(t *testing.T, report *Report, file, dropIns string) {
 func TestShownConfigurationLoadsAgain(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir+"/sender.yaml", strings.Replace(layered, "base", `"true"`, 1)+
-		"state_dir: '/a, b #c'\nmounts: [{name: a, path: /m, umask: 0027, uid: 12}]\nspool_dir: \"/s p\\u00e9\\n\"\n")
+		"state_dir: '/a, b #c'\nmounts: [{name: a, path: /m, umask: 0027, uid: 12}]\ntests: [{name: t, path: x, in: !!binary LP8A}]\nspool_dir: \"/s p\\u00e9\\n\"\n")
 	first, report, err := LoadSender(Sources{File: dir + "/sender.yaml"})
 	if err != nil {
 		t.Fatal(err)
+	}
+	if in := first.Tests[0].In; in != ",\xff\x00" {
+		t.Errorf("got %q of !!binary", in)
 	}
 	var b bytes.Buffer
 	if err := report.Show(&b, true); err != nil {
