@@ -57,7 +57,7 @@ func explanation(q question, e *control.Explanation) string {
 		fmt.Fprintf(x, "%s of %s\n", printable(q.path), printable(q.host))
 	} else {
 		fmt.Fprintln(x, printable(q.path))
-		x.row("mount", e.Mount+", as "+printable(e.Path))
+		x.row("mount", e.Mount+", as "+printable(e.File()))
 	}
 	x.rule(e)
 	if !e.Send {

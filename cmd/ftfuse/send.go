@@ -230,19 +230,20 @@ func (s *sending) one(ctx context.Context, name string) error {
 		return err
 	}
 	opts := s.opts
-	opts.Progress = s.progress(name)
+	shown := printable(name)
+	opts.Progress = s.progress(shown)
 	r, err := opts.File(ctx, name, as)
 	s.clear()
 	if err != nil {
 		return err
 	}
-	text := fmt.Sprintf("%s: %s", name, sentText(r))
+	text := fmt.Sprintf("%s: %s", shown, sentText(r))
 	if r.Had > 0 {
 		text += fmt.Sprintf(", %s was there", control.Bytes(r.Had))
 	}
-	fmt.Fprintf(s.t.out, "%s; as %s at %s\n", text, as.Path, s.to)
+	fmt.Fprintf(s.t.out, "%s; as %s at %s\n", text, printable(as.Path), s.to)
 	if r.Later > 0 {
-		s.t.say("warning", yellow, fmt.Sprintf("%s has grown by %s meanwhile, which is not sent", name, control.Bytes(uint64(r.Later))), "the same command sends that")
+		s.t.say("warning", yellow, fmt.Sprintf("%s has grown by %s meanwhile, which is not sent", shown, control.Bytes(uint64(r.Later))), "the same command sends that")
 	}
 	return nil
 }
@@ -260,7 +261,7 @@ func (s *sending) pipe(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(s.t.out, "standard input: %s; as %s at %s\n", sentText(r), as.Path, s.to)
+	fmt.Fprintf(s.t.out, "standard input: %s; as %s at %s\n", sentText(r), printable(as.Path), s.to)
 	return nil
 }
 

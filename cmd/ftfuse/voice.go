@@ -83,7 +83,11 @@ const (
 )
 
 func (t *terminal) say(kind, colour, text, hint string) {
-	text = strings.TrimRight(text, "\n")
+	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
+	for i, line := range lines {
+		lines[i] = safe([]byte(line)) // names of files are anybody's
+	}
+	text = strings.Join(lines, "\n")
 	if t.colourful(t.err) {
 		kind = colour + kind + reset
 	}

@@ -49,7 +49,9 @@ func start(t *testing.T, handlers Handlers) string {
 func TestCall(t *testing.T) {
 	path := start(t, Handlers{
 		"GET /v1/explain": func(_ context.Context, q url.Values, _ []byte) (any, error) {
-			return Explanation{Path: q.Get("path")}, nil
+			var e Explanation
+			e.Of(q.Get("path"))
+			return e, nil
 		},
 		"POST /v1/echo": func(_ context.Context, _ url.Values, body []byte) (any, error) {
 			return string(body), nil
@@ -59,7 +61,7 @@ func TestCall(t *testing.T) {
 		},
 	})
 	var e Explanation
-	if err := Call(t.Context(), path, "GET", "/v1/explain?path="+url.QueryEscape("a b\xff"), nil, &e); err != nil || e.Path != "a b\ufffd" {
+	if err := Call(t.Context(), path, "GET", "/v1/explain?path="+url.QueryEscape("a b\xff"), nil, &e); err != nil || e.File() != "a b\xff" {
 		t.Errorf("explain = %+v, %v", e, err)
 	}
 	var echo string

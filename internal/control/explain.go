@@ -11,8 +11,9 @@ type Explanation struct {
 	Role       string      `json:"role"`           // sender or receiver
 	Host       string      `json:"host,omitempty"` // of a receiver: the sending machine
 	Mount      string      `json:"mount,omitempty"`
-	Path       string      `json:"path"` // relative to the mount
-	Rule       string      `json:"rule"` // default where none matches
+	Path       string      `json:"path,omitempty"`        // relative to the mount
+	PathBase64 []byte      `json:"path_base64,omitempty"` // in its place, where it is not UTF-8
+	Rule       string      `json:"rule"`                  // default where none matches
 	Why        string      `json:"why"`
 	Candidates []Candidate `json:"candidates"`
 	Live       bool        `json:"live"` // answered by a running sender or receiver
@@ -26,6 +27,17 @@ type Explanation struct {
 	Limits    []ExplainedLimit  `json:"limits,omitempty"`
 
 	*ExplainedCapture // of a sender; its keys stand among these
+}
+
+// Of says of which file it is, by the path below its mount, whatever bytes that has.
+func (e *Explanation) Of(path string) { e.Path, e.PathBase64 = text(path) }
+
+// File returns the path of its file, whichever way it came.
+func (e *Explanation) File() string {
+	if e.PathBase64 != nil {
+		return string(e.PathBase64)
+	}
+	return e.Path
 }
 
 // Candidate is one rule that matches the file.

@@ -38,7 +38,7 @@ func (s *sender) explain(path string) (control.Explanation, error) {
 	e.Live = true
 	for _, m := range s.live() {
 		if m.name == e.Mount && e.ExplainedCapture != nil {
-			mode, why := m.m.Choose(r.matcher.Decide(e.Mount, e.Path), unix.O_WRONLY|unix.O_APPEND)
+			mode, why := m.m.Choose(r.matcher.Decide(e.Mount, e.File()), unix.O_WRONLY|unix.O_APPEND)
 			e.CaptureWhy = mode.String() + ": " + why
 		}
 	}
@@ -125,7 +125,8 @@ func checkBelow(p string) error {
 
 // explanation is what a matcher knows.
 func explanation(role string, x rules.Explanation) control.Explanation {
-	e := control.Explanation{Role: role, Path: x.Path, Rule: x.Decision.Rule, Why: x.Decision.Why, Send: x.Decision.Send}
+	e := control.Explanation{Role: role, Rule: x.Decision.Rule, Why: x.Decision.Why, Send: x.Decision.Send}
+	e.Of(x.Path)
 	for _, c := range x.Candidates {
 		e.Candidates = append(e.Candidates, control.Candidate{Rule: c.Rule, Pattern: c.Pattern, Why: c.Why})
 	}
