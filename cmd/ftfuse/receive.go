@@ -57,7 +57,6 @@ logfmt, rfc5424, msgpack, or a template such as '%H %F %L'.`,
 	f.BoolVar(&o.insecure, "insecure", false, "listen where other machines reach it: without TLS, and to anybody")
 	f.BoolVar(&o.json, "json", false, "print JSON, one object a line")
 	f.StringVar(&o.format, "format", "", "print by `F`: raw, json, logfmt, rfc5424, msgpack or a template")
-	c.MarkFlagsMutuallyExclusive("json", "format")
 	return c
 }
 
@@ -65,6 +64,8 @@ logfmt, rfc5424, msgpack, or a template such as '%H %F %L'.`,
 func (o *receiveOptions) chosen(t *terminal) (format.Format, error) {
 	name := o.format
 	switch {
+	case o.json && name != "":
+		return nil, usageError{errors.New("--json and --format: got both, want one of them"), "ftfuse receive"}
 	case o.json:
 		name = "json"
 	case name == "":
@@ -88,6 +89,9 @@ func receive(ctx context.Context, t *terminal, o *receiveOptions) error {
 	}
 	signal.Ignore(syscall.SIGPIPE) // writing fails instead, and senders are told before it ends
 	network, address := config.Network(o.listen)
+	if _, _, err := net.SplitHostPort(address); network == "tcp" && err != nil {
+		return usageError{fmt.Errorf("--listen: got %q, want HOST:PORT or unix:/PATH", o.listen), "ftfuse receive"}
+	}
 	if !o.insecure && !config.Local(o.listen) {
 		return exitError{fmt.Errorf("--listen: %s is reached from other machines, and there is no TLS", address), exitUsage, "listen at 127.0.0.1, or give --insecure where the network is trusted"}
 	}

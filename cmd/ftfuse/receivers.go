@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"slices"
 	"strings"
 
 	"ftfuse/internal/config"
@@ -29,7 +30,11 @@ func receiversOf(ctx context.Context, target *config.Target) (list []endpoint) {
 	for _, m := range target.Receivers() {
 		found, err := resolve.Once(ctx, []resolve.Listed{{Name: m.Name, Address: m.Address, Weight: m.Weight}})
 		if err != nil {
-			host := strings.TrimPrefix(strings.TrimPrefix(m.Address, "dns:"), "srv:")
+			if records, ok := strings.CutPrefix(m.Address, "srv:"); ok {
+				list = append(list, endpoint{called(target, m.Name), target, probe.Way{Network: "tcp", Address: records, Unknown: err}})
+				continue
+			}
+			host := strings.TrimPrefix(m.Address, "dns:")
 			found = []resolve.Receiver{{Name: m.Name, Address: host, Host: config.HostOf(host)}}
 		}
 		for _, r := range found {
@@ -141,11 +146,28 @@ func unknownReceiver(cfg *config.Sender, name string) error {
 		for _, target := range cfg.Targets {
 			names = append(names, target.Name)
 		}
+		if of, member, ok := strings.Cut(name, "/"); ok {
+			if i := slices.IndexFunc(cfg.Targets, func(t config.Target) bool { return t.Name == of }); i >= 0 {
+				return noMember(&cfg.Targets[i], member)
+			}
+		}
 		if len(names) > 0 {
 			hint += "; the targets in sender.yaml are " + strings.Join(names, ", ")
 		}
 	}
 	return exitError{fmt.Errorf("receiver %q: got neither an address nor the name of a target in sender.yaml", name), exitUsage, hint}
+}
+
+func noMember(target *config.Target, member string) error {
+	var names []string
+	for _, m := range target.Members {
+		names = append(names, m.Name)
+	}
+	hint := "target " + target.Name + " is one receiver, and has none"
+	if len(names) > 0 {
+		hint = "its members are " + strings.Join(names, ", ")
+	}
+	return exitError{fmt.Errorf("receiver %q: target %s has no member %s", target.Name+"/"+member, target.Name, member), exitUsage, hint}
 }
 
 // everyone lists the receivers of all targets.

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 const rootLong = `ftfuse moves what programs write to files to where it is wanted, without
@@ -36,7 +38,7 @@ func newRoot(t *terminal) *cobra.Command {
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.Version, _ = built()
 	root.SetVersionTemplate("ftfuse {{.Version}}\n")
-	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usageError{err, c.CommandPath()} })
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usageError{flagError(err), c.CommandPath()} })
 	root.SetHelpTemplate(helpTemplate)
 	root.SetHelpCommand(newHelp(root))
 	root.AddCommand(
@@ -104,6 +106,20 @@ func unknownCommand(c *cobra.Command, word string) error {
 		text += ", did you mean " + strings.Join(s, " or ") + "?"
 	}
 	return fmt.Errorf("%s", text)
+}
+
+// flagError says what a flag takes, where the library says which function of Go did not like the value.
+func flagError(err error) error {
+	var value *pflag.InvalidValueError
+	if !errors.As(err, &value) {
+		return err
+	}
+	want, ok := map[string]string{"int": "a number", "int64": "a number", "uint32": "a number, 0 or more", "uint64": "a number, 0 or more",
+		"duration": "a duration, as in 500ms, 5s or 2h"}[value.GetFlag().Value.Type()]
+	if !ok {
+		return err
+	}
+	return fmt.Errorf("--%s: got %q, want %s", value.GetFlag().Name, value.GetValue(), want)
 }
 
 // arguments wants between least and most arguments, which the help calls what.

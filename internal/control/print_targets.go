@@ -2,6 +2,7 @@ package control
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -13,7 +14,7 @@ func targetTable(targets []TargetStatus, peers []PeerStatus, now time.Time) *tab
 		if g.Policy != "" {
 			t.add(cell{g.Name, noColour}, cell{g.Policy, noColour}, cell{}, cell{}, cell{since(now, g.Oldest), noColour}, cell{}, cell{})
 			t.note(dim, reachable(g.Name, peers))
-			targetNotes(t, &g, now)
+			targetNotes(t, &g, peers, now)
 		}
 		for i := range peers {
 			if p := &peers[i]; p.Target == g.Name {
@@ -21,7 +22,7 @@ func targetTable(targets []TargetStatus, peers []PeerStatus, now time.Time) *tab
 			}
 		}
 		if g.Policy == "" {
-			targetNotes(t, &g, now)
+			targetNotes(t, &g, peers, now)
 		}
 	}
 	return t
@@ -40,7 +41,7 @@ func reachable(target string, peers []PeerStatus) string {
 	return fmt.Sprintf("%d of %s connected", connected, plural(all, "member"))
 }
 
-func targetNotes(t *table, g *TargetStatus, now time.Time) {
+func targetNotes(t *table, g *TargetStatus, peers []PeerStatus, now time.Time) {
 	if g.HandOvers > 0 {
 		t.note(yellow, "handed over "+plural(int(g.HandOvers), "time"))
 	}
@@ -48,7 +49,11 @@ func targetNotes(t *table, g *TargetStatus, now time.Time) {
 		t.note(yellow, "may be at two receivers: "+inWords(g.Uncertain))
 	}
 	if g.DNS != "" {
-		t.note(yellow, fmt.Sprintf("for %s the DNS does not tell, its last answer holds: %s", since(now, g.DNSSince), oneLine(g.DNS)))
+		holds := "its last answer holds"
+		if !slices.ContainsFunc(peers, func(p PeerStatus) bool { return p.Target == g.Name }) {
+			holds = "and there was no answer before: all waits"
+		}
+		t.note(yellow, fmt.Sprintf("for %s the DNS does not tell, %s: %s", since(now, g.DNSSince), holds, oneLine(g.DNS)))
 	}
 }
 

@@ -22,6 +22,9 @@ func (a *asking) connect(ctx context.Context) bool {
 func (a *asking) resolve(ctx context.Context) ([]string, bool) {
 	const name = "DNS"
 	began := time.Now()
+	if a.o.Unknown != nil {
+		return nil, a.failed(name, began, unlisted(a.o.Address, a.o.Unknown))
+	}
 	host, port, err := net.SplitHostPort(a.o.Address)
 	if err != nil {
 		return nil, a.failed(name, began, fault{err.Error(), "write HOST:PORT"})

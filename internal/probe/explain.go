@@ -27,6 +27,12 @@ func unresolved(host string, err error) fault {
 	return fault{fmt.Sprintf("look %s up: %s", host, short(err)), "the name server does not answer: `resolvectl status`, /etc/resolv.conf"}
 }
 
+// unlisted is unresolved of SRV records.
+func unlisted(records string, err error) fault {
+	return fault{fmt.Sprintf("no receiver is known by SRV records %s: %s", records, short(err)),
+		"`dig +short SRV " + records + "` asks the same, and wants PRIORITY WEIGHT PORT HOST of each receiver; correct the name, or write addresses"}
+}
+
 // short is an error without what the step says already.
 func short(err error) string {
 	var sys unix.Errno

@@ -17,6 +17,8 @@ type Way struct {
 	Network, Address string // as net.Dial takes them: tcp or unix
 	// Wrap opens TLS on a connection and says with whom; it closes the connection after an error. nil: none.
 	Wrap func(context.Context, net.Conn) (net.Conn, string, error)
+	// Unknown is what the DNS said where it did not say what the address is; Address is the name that it was asked for then.
+	Unknown error
 }
 
 // Dial connects, for somebody who wants no steps.

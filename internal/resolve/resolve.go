@@ -216,7 +216,7 @@ func (w *Watch) note(err error) {
 	w.mu.Unlock()
 	switch {
 	case err != nil && was == nil:
-		w.o.Logger.Warn("target: the DNS does not say who its members are; its last answer holds", "error", err)
+		w.o.Logger.Warn("target: the DNS does not say who its members are; its last answer holds, where there was one", "error", err)
 	case err == nil && was != nil:
 		w.o.Logger.Info("target: the DNS answers again")
 	}
