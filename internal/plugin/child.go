@@ -163,7 +163,7 @@ func (c *child) start(o *Options) error {
 	case u != nil && errors.Is(err, unix.EPERM):
 		return fmt.Errorf("start %s in %s as user %d, group %d: %w: only root, or a service with CAP_SETUID and CAP_SETGID, can change the user", path, o.Directory, u.UID, u.GID, err)
 	}
-	return fmt.Errorf("start %s in %s: %w", path, o.Directory, err)
+	return fmt.Errorf("start %s in %s: %w", path, o.Directory, unfit(path, err))
 }
 
 // lookUp finds a program as the child would: a path as it is, a name in its PATH.

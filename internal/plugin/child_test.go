@@ -120,6 +120,32 @@ func TestLimits(t *testing.T) {
 	}
 }
 
+// What cannot be run says what is missing: of a script its interpreter, which execve(2) does not tell from the script itself.
+func TestUnfit(t *testing.T) {
+	for _, c := range []struct{ file, want string }{
+		{"#!/no/such/sh -e\n", `its first line wants the interpreter "/no/such/sh": no such file or directory`},
+		{"#! /bin/sh\r\n", `its first line wants the interpreter "/bin/sh\r": no such file or directory`},
+		{"echo x\n", "exec format error: want a program for this machine, or a script whose first line is #!"},
+		{"", "exec format error: want a program"},
+	} {
+		for _, memory := range []uint64{0, 1 << 30} {
+			r := newRig(t)
+			r.Memory, r.Command = memory, []string{r.dir + "/unfit"}
+			must(t, os.WriteFile(r.dir+"/unfit", []byte(c.file), 0o755))
+			p := r.start()
+			until(t, "it has failed", func() bool { return p.Stats().Restarts > 0 && (memory == 0 || p.Stats().StderrLines > 0) })
+			p.end()
+			text := p.Stats().LastExit
+			if memory > 0 {
+				r.jd.Drain(&text)
+			}
+			if !strings.Contains(text, c.want) {
+				t.Errorf("%q with memory %d: got %q, want %q", c.file, memory, text, c.want)
+			}
+		}
+	}
+}
+
 // When this process dies, its plug-ins are told by SIGTERM, whichever thread started them.
 func TestParentDeath(t *testing.T) {
 	if dir := os.Getenv(parentDir); dir != "" {

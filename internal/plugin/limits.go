@@ -47,5 +47,5 @@ func ExecLimited(args []string) error {
 			return fmt.Errorf("plug-in %s: limit of %s to %d: %w", path, l.name, n, err)
 		}
 	}
-	return fmt.Errorf("plug-in %s: %w", path, os.NewSyscallError("execve", syscall.Exec(path, argv, env)))
+	return fmt.Errorf("plug-in %s: %w", path, os.NewSyscallError("execve", unfit(path, syscall.Exec(path, argv, env))))
 }
