@@ -100,6 +100,7 @@ func TestWhatIsNoConfiguration(t *testing.T) {
 		{"x.yaml", "- 1", "want sections"},
 		{"x.yaml", "K2HFTFUSE: {}\n---\nK2HTPDTOR: {}\n", "x.yaml:3: got a second document"},
 		{"x.json", "{\"K2HFTFUSE\": {}}\n{\"K2HTPDTOR\": {}}", "not JSON"},
+		{"x.json", "{\"K2HFTFUSE\": {}} and more", "x.json:1: not JSON"},
 		{"x.yaml", "---\n", "nothing"},
 		{"x.yaml", "K2HFTFUSE: 7", "want a section"},
 		{"x.yaml", "K2HFTFUSE: {ALLOW: {a: b}}", "want a value"},

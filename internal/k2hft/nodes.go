@@ -263,6 +263,8 @@ func ranges(s string) ([]string, error) {
 			for n := from; n <= to; n++ {
 				out = append(out, strconv.FormatUint(n, 10))
 			}
+		case err1 == nil && err2 == nil && from <= to:
+			return nil, fmt.Errorf("[%s], more than %d servers", s, maxNodes)
 		case letters && low[0] <= high[0]:
 			for c := low[0]; c <= high[0]; c++ {
 				out = append(out, string(c))

@@ -141,6 +141,13 @@ func TestHosts(t *testing.T) {
 	}
 }
 
+func TestHostsByTheHundred(t *testing.T) {
+	_, err := expandHosts("web[1-300]", maxNodes)
+	if err == nil || !strings.Contains(err.Error(), "more than 256 servers") {
+		t.Errorf("got %v, want that these are too many", err)
+	}
+}
+
 func FuzzPattern(f *testing.F) {
 	for _, m := range measured {
 		f.Add(m.pattern)

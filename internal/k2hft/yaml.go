@@ -47,7 +47,7 @@ func readYAML(name string, text []byte, json bool) (*Config, error) {
 			return nil, fmt.Errorf("%s: not %s: %w", name, kind, err)
 		}
 		line, _ := strconv.Atoi(m[1])
-		return nil, fmt.Errorf("%s: not %s: %s", Place{File: name, Line: line}, kind, err.Error()[len(m[0]):])
+		return nil, fmt.Errorf("%s: not %s: %s", Place{File: name, Line: max(line, 1)}, kind, err.Error()[len(m[0]):])
 	}
 	r := &yamlReader{config: &Config{File: name, Mended: mended}}
 	if len(docs) > 1 {
