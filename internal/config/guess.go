@@ -3,17 +3,25 @@ package config
 import (
 	"fmt"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 )
 
-// leanings say which role a key at the top level speaks for: above 0 a sender, below 0 a receiver. What only one role
-// has outweighs the file's name, which outweighs what both have and mostly one uses.
-var leanings = map[string]int{
-	"mounts": 4, "queue": 4, "targets": 4, "host": 4, "spool_dir": 4, "rules": 1,
-	"listen": -4, "limits": -4, "outputs": -1,
+// leaning says which role a key at the top level speaks for: above 0 a sender, below 0 a receiver. What only one role has
+// outweighs the file's name, which outweighs what both have and mostly one uses: a relay has a queue and targets too.
+func leaning(key string) int {
+	_, sender := fieldOf(reflect.TypeFor[Sender](), key)
+	_, receiver := fieldOf(reflect.TypeFor[Receiver](), key)
+	switch {
+	case sender && !receiver:
+		return 8
+	case receiver && !sender:
+		return -8
+	}
+	return map[string]int{"queue": 1, "targets": 1, "rules": 1, "outputs": -1}[key]
 }
 
 // Guess tells a sender's configuration from a receiver's by its keys and its file name.
@@ -25,21 +33,21 @@ func Guess(path string) (Role, error) {
 	if !utf8.Valid(text) {
 		return "", Problems{{Origin: Origin{File: path}, Text: "not YAML: got bytes that are not UTF-8", Hint: "name a configuration file"}}
 	}
-	leaning := 0
+	sum := 0
 	for _, key := range topKeys(text) {
-		leaning += leanings[key]
+		sum += leaning(key)
 	}
 	base := filepath.Base(path) + " " + filepath.Base(filepath.Dir(path))
 	if strings.Contains(base, "sender") {
-		leaning += 2
+		sum += 4
 	}
 	if strings.Contains(base, "receiver") {
-		leaning -= 2
+		sum -= 4
 	}
 	switch {
-	case leaning > 0:
+	case sum > 0:
 		return RoleSender, nil
-	case leaning < 0:
+	case sum < 0:
 		return RoleReceiver, nil
 	}
 	return "", Problems{{
