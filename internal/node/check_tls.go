@@ -2,6 +2,8 @@ package node
 
 import (
 	"errors"
+	"fmt"
+	"time"
 
 	"ftfuse/internal/config"
 	"ftfuse/internal/secure"
@@ -23,6 +25,10 @@ func checkTLS(at string, files config.TLS, side secure.Side) (all []Mistake) {
 	}
 	if doubt := c.Doubt(); doubt != "" {
 		all = append(all, Mistake{Key: at + ".cert", Text: doubt, Hint: "if it is meant so, the other side's ca must have that authority", Doubt: true})
+	}
+	if who, expires, ok := c.Own(); ok && time.Until(expires) < expirySoon {
+		all = append(all, Mistake{Key: at + ".cert", Text: fmt.Sprintf("%s: expires on %s: then nobody takes it", c.File(), expires.UTC().Format("2006-01-02 15:04 UTC")),
+			Hint: "`ftfuse certs issue " + who.Name + " --force` makes a new one", Doubt: true})
 	}
 	return all
 }

@@ -79,11 +79,14 @@ func readFile(part, path string) ([]byte, error) {
 	if err != nil {
 		return nil, wrong(err, "cannot be read: "+reason(err), "look at its file system")
 	}
+	b, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if block, _ := pem.Decode(b); part == "key" && err == nil && block != nil && block.Type == "CERTIFICATE" {
+		return nil, wrong(nil, "has a certificate, want the private key that goes with it", "are cert and key exchanged?")
+	}
 	if mode := info.Mode().Perm(); part == "key" && mode&0o027 != 0 {
 		return nil, wrong(nil, fmt.Sprintf("has mode %04o, want a private key that others cannot read and its group cannot change, at most 0640", mode),
 			"run chmod 0640 on it; if others may have read it, issue a new one")
 	}
-	b, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err != nil {
 		return nil, wrong(err, "cannot be read: "+reason(err), "look at its file system")
 	}

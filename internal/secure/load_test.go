@@ -49,6 +49,7 @@ func TestBadFiles(t *testing.T) {
 		"a directory":         {func(s *site) { os.Remove(s.path("web.key")); os.Mkdir(s.path("web.key"), 0o700) }, "key", "web.key", []string{"is a directory"}},
 		"a key for everybody": {func(s *site) { os.Chmod(s.path("web.key"), 0o644) }, "key", "web.key", []string{"mode 0644", "chmod 0640"}},
 		"a key of its group":  {func(s *site) { os.Chmod(s.path("web.key"), 0o660) }, "key", "web.key", []string{"mode 0660", "chmod 0640"}},
+		"exchanged":           {func(s *site) { os.Remove(s.path("web.key")); os.Link(s.path("web.crt"), s.path("web.key")) }, "key", "web.key", []string{"has a certificate, want the private key", "exchanged?"}},
 		"another key":         {func(s *site) { s.issue("b", 0, day1, "b"); os.Rename(s.path("b.key"), s.path("web.key")) }, "key", "web.key", []string{"does not go with", "web.crt", "private key does not match"}},
 		"no key":              {func(s *site) { s.write("web.key", []byte("hello\n"), 0o600) }, "key", "web.key", []string{"no PEM block"}},
 		"expired":             {func(s *site) { s.issue("web", -2*day1, day1, "web1.example.net") }, "cert", "web.crt", []string{"has expired on", "ftfuse certs issue web1.example.net"}},
