@@ -323,3 +323,22 @@ func TestRecordsGiveWayToWhatWasDropped(t *testing.T) {
 		}
 	}
 }
+
+// What the DNS has never told has no last answer that could hold.
+func TestDNSWithoutAnswer(t *testing.T) {
+	now := time.Now()
+	site := []TargetStatus{{Name: "site", Policy: "failover", DNS: "no such host", DNSSince: now.Add(-time.Minute)}}
+	for _, c := range []struct {
+		peers []PeerStatus
+		want  string
+	}{
+		{nil, "does not tell, and there was no answer before: all waits: no such host"},
+		{[]PeerStatus{{Target: "other"}}, "and there was no answer before"},
+		{[]PeerStatus{{Target: "site", Member: "10.0.0.1:24747"}}, "does not tell, its last answer holds: no such host"},
+	} {
+		said := fmt.Sprint(targetTable(site, c.peers, now))
+		if !strings.Contains(said, c.want) {
+			t.Errorf("%+v: got %s, want %q", c.peers, said, c.want)
+		}
+	}
+}
