@@ -115,11 +115,12 @@ func source(n byte) *record.Source {
 }
 
 func chunk(src *record.Source, seq uint64, path, data string) record.Chunk {
+	b := []byte(data)
 	return record.Chunk{
 		Seq: seq, Source: src, File: &record.File{Mount: "m", Path: path, Rule: "r"},
 		Writer: &record.Writer{Kind: record.Thread, PID: 10, TID: 11, UID: 12, GID: 13, Comm: "sh"},
-		Handle: 1, Time: 1_700_000_000_123456789, Records: uint32(bytes.Count([]byte(data), []byte("\n"))),
-		CRC: record.CRC([]byte(data)), Len: uint32(len(data)), Data: []byte(data),
+		Handle: 1, Time: 1_700_000_000_123456789, Records: uint32(bytes.Count(b, []byte("\n"))),
+		CRC: record.CRC(b), Len: uint32(len(b)), Data: b,
 	}
 }
 

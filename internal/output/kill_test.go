@@ -45,11 +45,11 @@ var filler = strings.Repeat("x", 2000) + "\n"
 
 // killChunk is the chunk of a stream at a sequence: a few short or many long numbered lines for one of three files.
 func killChunk(src *record.Source, k int, seq uint64) record.Chunk {
-	var b []byte
 	lines, pad := 1+int(seq*2654435761>>7)%7, int(seq)%90
 	if seq%5 == 0 {
 		lines, pad = lines*70, int(seq*7919)%1900
 	}
+	b := make([]byte, 0, lines*(pad+30)) // grown by and by, it would be most of what these tests cost
 	for i := range lines {
 		b = strconv.AppendInt(b, int64(k), 10)
 		b = strconv.AppendUint(append(b, ' '), seq, 10)
@@ -110,7 +110,7 @@ func feed(out *Output, c childOptions) error {
 	for k := range src {
 		src[k], ready[k] = source(byte(k+1)), map[uint64]record.Chunk{}
 		next[k] = out.Mark(src[k].Stream).Seq + 1
-		for seq := next[k]; seq <= min(next[k]+100, c.Until); seq++ {
+		for seq := next[k]; seq <= min(next[k]+50, c.Until); seq++ {
 			ready[k][seq] = killChunk(src[k], k, seq)
 		}
 	}
