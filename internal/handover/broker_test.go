@@ -12,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -226,6 +227,9 @@ func TestBrokerIsSilent(t *testing.T) {
 		_, err := b.Register(int(null.Fd()), int(null.Fd()))
 		if !errors.Is(err, ErrNoAnswer) {
 			t.Errorf("got %v, want ErrNoAnswer", err)
+		}
+		if b.quiet.After(time.Now()) {
+			b.quiet = b.quiet.Add(time.Hour) // soon, however slow this machine is
 		}
 	}
 	l.Close()
