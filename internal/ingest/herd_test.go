@@ -81,7 +81,7 @@ func TestReconnectStorm(t *testing.T) {
 		}
 		return nil
 	}
-	s, address := serve(t, Options{Output: out, PerAddress: 500})
+	s, address := serve(t, Options{Output: out, PerAddress: 500, HandshakeTimeout: patience}) // those that wait are still there in the end
 	attack(t, address, out, func() {
 		old := connect(t, address, stream(1), 1)
 		old.batch(chunks(stream(1), 1, 5, 10))
