@@ -328,7 +328,7 @@ func TestKeepAlive(t *testing.T) {
 	t.Parallel() // a third of the time-out goes by before the first ping
 	p := newPair(t)
 	script(t, p, func(r *remote) {
-		r.welcome(func(w *wire.Welcome) { w.Limits.IdleMillis = 6000 })
+		r.welcome(func(w *wire.Welcome) { w.Limits.IdleMillis = 9000 })
 		for f := r.frame(); f != nil; f = r.frame() {
 			if ping, ok := f.(wire.Ping); ok {
 				r.send(wire.Pong(ping))
