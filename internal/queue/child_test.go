@@ -218,10 +218,10 @@ func killChildren(t *testing.T, env ...string) {
 			t.Errorf("%s: got it %d times, want once", text, l.got[text])
 		}
 	}
-	if len(l.acked) < 100*kills {
-		t.Errorf("got %d acknowledged chunks, want at least %d: the test has done nothing", len(l.acked), 100*kills)
+	if len(l.acked) < 30*kills {
+		t.Errorf("got %d acknowledged chunks, want at least %d: the test has done nothing", len(l.acked), 30*kills)
 	}
-	t.Logf("%d chunks acknowledged, %d delivered, %d epochs", len(l.acked), len(l.got), len(l.marks))
+	t.Logf("%d chunks acknowledged, %d delivered, %d epochs, %d branches", len(l.acked), len(l.got), len(l.marks), branches)
 }
 
 // run starts a child, reads n lines, kills it and reads what it had said until then.
