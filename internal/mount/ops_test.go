@@ -382,27 +382,24 @@ func TestDirectIO(t *testing.T) {
 	r.want("size", r.stat("g").Size, int64(12288))
 }
 
+// Maps are another process's: a fault is no call that the runtime knows to wait, and the answer would have to come from this one.
 func TestMaps(t *testing.T) {
 	r := newRig(t)
-	r.sh(`echo text > f; echo text > f.stored; chmod +x f.stored`)
-	page := make([]byte, 4)
-	for _, name := range []string{"f", "f.stored"} {
-		fd := r.fd(name, unix.O_RDWR, 0)
-		m, err := unix.Mmap(fd, 0, 4096, unix.PROT_READ, unix.MAP_PRIVATE)
-		r.ok("private map", err)
-		copy(page, m)
-		r.want("content", string(page), "text")
-		r.ok("munmap", unix.Munmap(m))
-		m, err = unix.Mmap(fd, 0, 4096, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
-		if name == "f" {
-			r.fails("shared map of a captured file", err, unix.ENODEV)
-			continue
-		}
-		r.ok("shared map of a stored file", err)
-		copy(m, "TEXT")
-		r.ok("munmap", unix.Munmap(m))
-		r.want("written through the map", r.read(name), "TEXT\n")
-	}
+	r.sh(`echo text > f; echo text > f.stored; chmod +x f.stored
+/usr/bin/python3 - <<'E'
+import errno, mmap
+for name in "f", "f.stored":
+    with open(name, "r+b") as f:
+        m = mmap.mmap(f.fileno(), 5, mmap.MAP_PRIVATE, mmap.PROT_READ)
+        assert m[:4] == b"text", (name, m[:4])
+        try:
+            m = mmap.mmap(f.fileno(), 5, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
+            assert name == "f.stored", "a shared map of a captured file"
+            m[:4] = b"TEXT"
+        except OSError as e:
+            assert name == "f" and e.errno == errno.ENODEV, (name, e)
+E`)
+	r.want("written through the map", r.read("f.stored"), "TEXT\n")
 	r.sh(`printf '#!/bin/sh\necho ran\n' > run.stored; chmod +x run.stored`)
 	r.want("run", r.sh(`./run.stored`), "ran\n")
 }
