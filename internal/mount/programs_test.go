@@ -150,7 +150,7 @@ func TestReopenByProc(t *testing.T) {
 
 // Eight processes open one path over and over, with and without O_CREAT: no error, each line once.
 func TestOpenStorm(t *testing.T) {
-	const openers, each = 8, 400
+	const openers, each = 8, 150
 	for _, create := range []int{0, unix.O_CREAT} {
 		r := newRig(t)
 		r.sh(`touch f f.stored`)
