@@ -37,10 +37,15 @@ type Entry struct {
 // Write gets the parts one after the other, scrubs them, and writes the archive: a folder called name, as tar.gz, with
 // a README that lists what is in it and what is not. Only an archive that cannot be written is an error.
 func Write(ctx context.Context, w io.Writer, name string, at time.Time, parts []Part) ([]Entry, error) {
+	return write(ctx, w, name, at, parts, partLimit)
+}
+
+// write is Write with limit bytes for each part.
+func write(ctx context.Context, w io.Writer, name string, at time.Time, parts []Part, limit int) ([]Entry, error) {
 	entries := make([]Entry, len(parts))
 	texts := make([][]byte, len(parts))
 	for i, p := range parts {
-		entries[i], texts[i] = get(ctx, p)
+		entries[i], texts[i] = get(ctx, p, limit)
 	}
 	zip := gzip.NewWriter(w)
 	out := tar.NewWriter(zip)
@@ -64,7 +69,7 @@ func Write(ctx context.Context, w io.Writer, name string, at time.Time, parts []
 	return entries, nil
 }
 
-func get(ctx context.Context, p Part) (Entry, []byte) {
+func get(ctx context.Context, p Part, limit int) (Entry, []byte) {
 	ctx, cancel := context.WithTimeout(ctx, partTimeout)
 	defer cancel()
 	e := Entry{Name: p.Name, What: p.What}
@@ -73,8 +78,8 @@ func get(ctx context.Context, p Part) (Entry, []byte) {
 	if err != nil {
 		why = append(why, err.Error())
 	}
-	if len(text) > partLimit { // at a line's end, so that no half secret is left
-		text = text[:partLimit]
+	if len(text) > limit { // at a line's end, so that no half secret is left
+		text = text[:limit]
 		text = text[:bytes.LastIndexByte(text, '\n')+1]
 		why = append(why, fmt.Sprintf("cut off after %d bytes", len(text)))
 	}

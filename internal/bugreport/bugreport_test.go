@@ -86,16 +86,17 @@ func part(name, text string, err error) Part {
 
 func TestWrite(t *testing.T) {
 	var b bytes.Buffer
-	long := strings.Repeat("a line\n", partLimit/7+10)
-	entries, err := Write(t.Context(), &b, "report", time.Unix(1e9, 0), []Part{
+	const limit = 10_000 // no line ends there
+	long := strings.Repeat("a line\n", limit/7+10)
+	entries, err := write(t.Context(), &b, "report", time.Unix(1e9, 0), []Part{
 		part("good.txt", "fine\ntoken: planted\n", nil), part("bad.txt", "", errors.New("no permission: password=planted")),
 		part("half.txt", "some", errors.New("and no more")), part("long.txt", long, nil), part("empty.txt", "", nil),
-	})
+	}, limit)
 	if err != nil || len(entries) != 5 {
 		t.Fatal(entries, err)
 	}
 	files := unpack(t, b.Bytes())
-	if len(files) != 4 || files["good.txt"] != "fine\ntoken: (removed)\n" || files["half.txt"] != "some" || len(files["long.txt"]) > partLimit || !strings.HasSuffix(files["long.txt"], "line\n") {
+	if len(files) != 4 || files["good.txt"] != "fine\ntoken: (removed)\n" || files["half.txt"] != "some" || len(files["long.txt"]) > limit || !strings.HasSuffix(files["long.txt"], "line\n") {
 		t.Errorf("got %d files, good %q, half %q, %d bytes of long", len(files), files["good.txt"], files["half.txt"], len(files["long.txt"]))
 	}
 	for _, want := range []string{"good.txt                 the good.txt\n", "bad.txt                  no permission: password= (removed)\n",
