@@ -122,7 +122,7 @@ func (l *locker) start(what string) { fmt.Fprintln(l.in, what) }
 
 // block starts what waits for a lock, and returns when it does.
 func (l *locker) block(what string) {
-	for len(l.r.waiting) > 0 { // attempts that did not wait for long
+	for len(l.r.waiting) > 0 { // who has waited before
 		<-l.r.waiting
 	}
 	l.start(what)
@@ -195,8 +195,9 @@ func TestFcntlExcludes(t *testing.T) {
 			b.want("lock WRITE NOW 4", "ok")
 			b.want("lock WRITE NOW 3", "EAGAIN")
 			a.want("lock WRITE NOW 4", "EAGAIN")
-			// Two that wait for each other.
+			// Two that wait for each other. Who only tries does not.
 			b.block("lock WRITE WAIT 3")
+			a.want("lock WRITE NOW 4", "EAGAIN")
 			a.want("lock WRITE WAIT 4", "EDEADLK")
 			a.want("unlock", "ok")
 			r.want("waited", b.answer(), "ok")

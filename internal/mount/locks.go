@@ -114,6 +114,17 @@ func (t *locks) flush(key record.FileKey, owner uint64) {
 	t.with(key, func(f *fileLocks) { f.drop(func(o *lock) bool { return !o.flock && o.owner == owner }) })
 }
 
+// try is set once more, for a lock that may be about to be given back. Who tries does not wait: nobody else is in a circle with him.
+func (t *locks) try(key record.FileKey, l *lock) (err error) {
+	for range lockTries {
+		time.Sleep(lockRest)
+		if err = t.set(key, l); err != unix.EAGAIN {
+			break
+		}
+	}
+	return err
+}
+
 // wait takes a lock, waiting for it; EINTR when cancel closes, EDEADLK when the holder waits for this owner.
 func (t *locks) wait(key record.FileKey, l *lock, cancel <-chan struct{}) error {
 	tick := time.NewTicker(endedPoll)

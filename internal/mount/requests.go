@@ -67,9 +67,12 @@ func (r *reader) handleFsync(b []byte) {
 	r.apart((*fuse.InHeader)(unsafe.Pointer(&b[0])).Unique, func(out []byte) { r.forward(c, out) })
 }
 
-// lockGrace is how long an attempt at a lock that does not wait is repeated. The RELEASE that frees the lock may have
-// been read just before by another reader, and be in work.
-const lockGrace = 4 * time.Millisecond
+// An attempt at a lock that does not wait is repeated so often, with so much rest. The RELEASE that frees the lock may have been read
+// just before by another reader, and be in work. Tries are counted, not time: a process that gets no processor gets on in neither.
+const (
+	lockTries = 4
+	lockRest  = time.Millisecond
+)
 
 // handleLock serves SETLK and SETLKW. What cannot be had at once is asked for again in a goroutine.
 func (r *reader) handleLock(in *fuse.LkIn) {
@@ -87,22 +90,15 @@ func (r *reader) handleLock(in *fuse.LkIn) {
 		at("answered", in.Opcode)
 		return
 	}
-	unique, wait := in.Unique, in.Opcode == opSetLkw
+	unique := in.Unique
+	if in.Opcode == opSetLk {
+		r.apart(unique, func(out []byte) { r.reply(out, unique, status(r.locks.try(key, l)), 0) })
+		return
+	}
 	cancel := r.waits.join(unique)
 	r.apart(unique, func(out []byte) {
 		defer r.waits.part(unique)
-		stop := cancel
-		if !wait {
-			grace := make(chan struct{})
-			t := time.AfterFunc(lockGrace, func() { close(grace) })
-			defer t.Stop()
-			stop = grace
-		}
-		err := r.locks.wait(key, l, stop)
-		if !wait && err == unix.EINTR {
-			err = unix.EAGAIN
-		}
-		r.reply(out, unique, status(err), 0)
+		r.reply(out, unique, status(r.locks.wait(key, l, cancel)), 0)
 	})
 }
 
