@@ -215,7 +215,7 @@ func happens(limit time.Duration, ok func() bool) bool {
 		if began.After(end) {
 			return false
 		}
-		time.Sleep(min(max(10*time.Millisecond, 4*time.Since(began)), time.Second))
+		time.Sleep(min(max(10*time.Millisecond, 4*time.Since(began)), 5*time.Second))
 	}
 	return true
 }
