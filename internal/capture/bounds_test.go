@@ -396,7 +396,7 @@ func TestSegmentThatCannotBeWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	mustLog(t, l, "one\n")
-	sink.waitFor(t, "the first line", func() bool { return string(sink.all()) == "one\n" })
+	sink.waitFor(t, "the first line, and that it pends no more", func() bool { return string(sink.all()) == "one\n" && r.pending.Load() == 0 })
 	r.log.mu.Lock()
 	s := r.log.active
 	sound := s.data
