@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // The service manager hears that a sender lives as long as it is idle or works, and nothing while one of its readers
@@ -27,11 +29,11 @@ func TestWatchdogHearsOfProgress(t *testing.T) {
 	t.Setenv("NOTIFY_SOCKET", e.path)
 	t.Setenv("WATCHDOG_USEC", "800000")
 	s.startSender()
-	dir, err := os.Open(s.mnt) // by name it cannot be reached while the file system below hangs
+	s.until("it serves", 20*time.Second, s.sender.serves) // the file system below is one of FUSE too
+	dir, err := os.Open(s.mnt)                            // by name it cannot be reached while the file system below hangs
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer dir.Close()
 	at := e.marked()
 	for range 20 { // idle, for more than the limit
 		at = e.hear(at, "WATCHDOG=1")
@@ -43,10 +45,7 @@ func TestWatchdogHearsOfProgress(t *testing.T) {
 	s.until("the sender says that it has reloaded", 20*time.Second, func() bool { return s.sender.reloads() > 0 })
 
 	before := hangs(s.sender) // a slow machine may have made it say so
-	if err := below.sender.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
-	awake := func() { below.sender.cmd.Process.Signal(syscall.SIGCONT) }
+	awake := below.sender.freeze(t)
 	defer awake()
 	listed := make(chan error, 1)
 	go func() {
@@ -66,6 +65,24 @@ func TestWatchdogHearsOfProgress(t *testing.T) {
 	e.hear(e.marked(), "WATCHDOG=1")
 	dir.Close()
 	s.sender.stop(t) // before the file system below it
+}
+
+// freeze stops a process, all threads of it, and returns what lets it go on. The signal alone is only on its way: another thread may
+// serve a request before one takes it.
+func (d *daemon) freeze(t *testing.T) (awake func()) {
+	t.Helper()
+	awake = func() { d.cmd.Process.Signal(syscall.SIGCONT) }
+	err := d.cmd.Process.Signal(syscall.SIGSTOP)
+	if err == nil {
+		for err = unix.EINTR; err == unix.EINTR; {
+			err = unix.Waitid(unix.P_PID, d.cmd.Process.Pid, nil, unix.WSTOPPED, nil)
+		}
+	}
+	if err != nil {
+		awake()
+		t.Fatalf("stop %s: %v", d.name, err)
+	}
+	return awake
 }
 
 // hangs is how often a sender has said that a reader of its mount hangs.
