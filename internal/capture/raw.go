@@ -25,14 +25,14 @@ type raw struct {
 	released atomic.Bool // the mount has seen RELEASE
 	synced   atomic.Bool // the directory entry is on disk
 
-	mu      sync.Mutex
-	rd      *os.File // read-only: registered with the kernel, leased, read; nil while nothing happens to the spool
-	freed   spans    // what the queue has released: in any order, because it drops around what is in flight
-	punched spans    // blocks given back
-	needs   spans    // what the file's view refers to
-	seen    int64    // data offset up to which the follower has read; it alone writes this
-	done    bool     // closed by all writers and registered to the end
-	gone    bool     // the file is deleted
+	mu      sync.Mutex // never held while blocks are given back
+	rd      *os.File   // read-only: registered with the kernel, leased, read; nil while nothing happens to the spool
+	freed   spans      // what the queue has released: in any order, because it drops around what is in flight
+	punched spans      // blocks given back
+	needs   spans      // what the file's view refers to
+	seen    int64      // data offset up to which the follower has read; it alone writes this
+	done    bool       // closed by all writers and registered to the end
+	gone    bool       // the file is deleted, or about to be
 
 	mapped int64 // data offset up to which the file's view knows the bytes; under File.mu
 }
@@ -194,25 +194,29 @@ func (r *raw) free(from, to int64) {
 
 // reclaim gives back what neither the queue nor a reader needs: blocks while the spool lives, then the file. freed
 // is what the queue had released when the file's view was asked what it needs. It reports whether the file has been
-// deleted.
+// deleted. Only the follower calls it, who alone makes that more is needed, so what it has found stays true when it gives
+// back without the lock, for which opens, writes and the queue would wait as long as the disk takes.
 func (r *raw) reclaim(freed spans, step int64) (bool, error) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.gone {
-		return true, nil
-	}
-	if r.done && freed.prefix() >= r.seen && len(r.needs) == 0 {
-		if err := os.Remove(r.path); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return false, fmt.Errorf("delete spool: %w", err)
-		}
-		r.gone = true
-		if r.rd != nil {
-			r.rd.Close() // read-only: nothing to lose
-			r.rd = nil
-		}
-		return true, nil
-	}
+	gone, over := r.gone, r.done && freed.prefix() >= r.seen && len(r.needs) == 0
 	var todo spans
+	if !gone && !over {
+		todo = r.reclaimable(freed, step)
+	}
+	r.mu.Unlock()
+	switch {
+	case gone:
+		return true, nil
+	case over:
+		return r.remove()
+	case len(todo) > 0:
+		return false, r.punch(todo)
+	}
+	return false, nil
+}
+
+// reclaimable lists the blocks that can be given back, in stretches of at least step. Called with mu held.
+func (r *raw) reclaimable(freed spans, step int64) (todo spans) {
 	for _, s := range freed {
 		for _, n := range r.needs.without(s.from, s.to) {
 			for _, t := range r.punched.without((n.from+block-1)&^(block-1), n.to&^(block-1)) {
@@ -222,13 +226,29 @@ func (r *raw) reclaim(freed spans, step int64) (bool, error) {
 			}
 		}
 	}
-	if len(todo) == 0 {
-		return false, nil
-	}
-	return false, r.punch(todo)
+	return todo
 }
 
-// punch gives blocks back. Called with mu held.
+// remove deletes the file, and closes it: its blocks are free by the later of the two. Called with no lock held.
+func (r *raw) remove() (bool, error) {
+	r.mu.Lock()
+	rd := r.rd
+	r.gone, r.rd = true, nil // before: who finds no file must find that it is gone
+	r.mu.Unlock()
+	err := os.Remove(r.path)
+	if rd != nil {
+		rd.Close() // read-only: nothing to lose
+	}
+	if err == nil || errors.Is(err, os.ErrNotExist) {
+		return true, nil
+	}
+	r.mu.Lock()
+	r.gone = false
+	r.mu.Unlock()
+	return false, fmt.Errorf("delete spool: %w", err)
+}
+
+// punch gives blocks back. Called with no lock held.
 func (r *raw) punch(todo spans) error {
 	w, err := os.OpenFile(r.path, os.O_WRONLY, 0)
 	if err != nil {
@@ -240,7 +260,9 @@ func (r *raw) punch(todo spans) error {
 		if err := unix.Fallocate(int(w.Fd()), mode, headerSize+s.from, s.to-s.from); err != nil {
 			return fmt.Errorf("punch spool %s: %w", r.path, err)
 		}
+		r.mu.Lock()
 		r.punched = r.punched.add(s.from, s.to)
+		r.mu.Unlock()
 	}
 	return nil
 }

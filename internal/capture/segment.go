@@ -299,17 +299,22 @@ func (s *segment) settle() error {
 	return err
 }
 
-// dropIndex deletes the index of a settled segment once all is released, and what was found so at the start has rested. It reports whether it did.
+// dropIndex deletes the index of a settled segment once all is released, and what was found so at the start has rested. It
+// reports whether it did. Only the follower calls it and reclaim; of a settled segment nothing becomes queued or unanswered, so
+// the lock is not held over the deletion.
 func (s *segment) dropIndex() (bool, error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.noIndex || !s.settled || s.queued > 0 || s.rests || s.unanswered.Load() > 0 {
+	stays := s.noIndex || !s.settled || s.queued > 0 || s.rests || s.unanswered.Load() > 0
+	s.mu.Unlock()
+	if stays {
 		return false, nil
 	}
 	if err := os.Remove(s.ipth); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return false, fmt.Errorf("delete log index: %w", err)
 	}
+	s.mu.Lock()
 	s.noIndex = true
+	s.mu.Unlock()
 	return true, nil
 }
 
@@ -320,17 +325,21 @@ func (s *segment) release() {
 	s.mu.Unlock()
 }
 
-// reclaim deletes the data once nobody needs it. Called by the follower. It reports whether the segment is gone.
+// reclaim deletes the data once nobody needs it. Only the follower calls it, who alone makes that views need it. It reports whether
+// the segment is gone.
 func (s *segment) reclaim() (bool, error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.noIndex || s.queued > 0 || s.views > 0 || s.gone {
-		return s.gone, nil
+	gone, stays := s.gone, !s.noIndex || s.queued > 0 || s.views > 0
+	s.mu.Unlock()
+	if gone || stays {
+		return gone, nil
 	}
 	if err := os.Remove(s.path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return false, fmt.Errorf("delete log segment: %w", err)
 	}
+	s.mu.Lock()
 	s.gone = true
+	s.mu.Unlock()
 	s.data.Close() // deleted
 	return true, nil
 }
