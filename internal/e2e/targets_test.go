@@ -145,7 +145,7 @@ func TestBalance(t *testing.T) {
 	}
 	s.startSender()
 	for _, name := range []string{"a", "b", "c"} {
-		s.until("member "+name+" is connected", 20*time.Second, func() bool { p := s.member(name); return p.Connected() })
+		s.until("member "+name+" is ready", 20*time.Second, func() bool { return s.member(name).Role == "ready" })
 	}
 	s.weighed(list)
 	l := s.fewLoads(12)
