@@ -312,7 +312,7 @@ func TestKillAtEveryStep(t *testing.T) {
 		t.Run(step, func(t *testing.T) {
 			t.Parallel()
 			c := childOptions{
-				Base: t.TempDir(), State: t.TempDir(), Until: 120, Disk: true, Seed: 7, Step: step,
+				Base: t.TempDir(), State: t.TempDir(), Until: 60, Disk: true, Seed: 7, Step: step,
 				Rotate: Rotate{Size: 64 << 10, Compress: "zstd", Rate: 1 << 40},
 			}
 			a := &acks{t: t}
