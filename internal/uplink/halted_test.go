@@ -47,24 +47,6 @@ func (p *pair) noted() *writesOf {
 	return w
 }
 
-// served is receive that returns the receiver.
-func (p *pair) served() *ingest.Server {
-	p.t.Helper()
-	s, err := ingest.New(ingest.Options{Output: p.out, Logger: p.options.Logger, RetryMin: time.Millisecond, RetryMax: time.Millisecond})
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	p.mu.Lock()
-	p.address = ln.Addr().String()
-	p.mu.Unlock()
-	background(p.t, func(ctx context.Context) error { return s.Serve(ctx, ln) })
-	return s
-}
-
 // unrefused fails if the receiver has refused anybody.
 func unrefused(t *testing.T, s *ingest.Server) {
 	t.Helper()
@@ -88,7 +70,7 @@ func thin(t *testing.T) *pace.Line {
 // A batch that waits for its line when its sender is asked to stop is not begun, and not waited for.
 func TestAHaltedBatchIsNotBegun(t *testing.T) {
 	p := newPair(t)
-	s := p.served()
+	s, _ := p.serve()
 	p.options.Line, p.options.StopTimeout = thin(t), time.Hour
 	if err := p.options.Line.Do(t.Context(), pace.Normal, pace.Piece, func() error { return nil }); err != nil {
 		t.Fatal(err)
@@ -117,7 +99,7 @@ func TestAHaltedBatchIsNotBegun(t *testing.T) {
 // receiver takes it for a connection that has ended, not for a peer that does not know the protocol.
 func TestABatchIsCutByTheEnd(t *testing.T) {
 	p := newPair(t)
-	s := p.served()
+	s, _ := p.serve()
 	line, err := pace.New(1000, 128*time.Second) // a piece passes, and another one takes a minute
 	if err != nil {
 		t.Fatal(err)

@@ -117,6 +117,13 @@ func (p *pair) cut() {
 // receive starts a receiver and returns what stops it.
 func (p *pair) receive() (stop func()) {
 	p.t.Helper()
+	_, stop = p.serve()
+	return stop
+}
+
+// serve is receive that returns the receiver too.
+func (p *pair) serve() (s *ingest.Server, stop func()) {
+	p.t.Helper()
 	s, err := ingest.New(ingest.Options{Output: p.out, Logger: p.options.Logger, StopTimeout: 100 * time.Millisecond, RetryMin: time.Millisecond, RetryMax: time.Millisecond})
 	if err != nil {
 		p.t.Fatal(err)
@@ -128,7 +135,7 @@ func (p *pair) receive() (stop func()) {
 	p.mu.Lock()
 	p.address = ln.Addr().String()
 	p.mu.Unlock()
-	return background(p.t, func(ctx context.Context) error { return s.Serve(ctx, ln) })
+	return s, background(p.t, func(ctx context.Context) error { return s.Serve(ctx, ln) })
 }
 
 // send starts the uplink and returns what stops it.
