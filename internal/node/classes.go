@@ -34,8 +34,13 @@ func classes(cfg *config.Sender, before []pace.Class) (list []pace.Class) {
 	return list
 }
 
-// classCursor is the name of the position of a class beside that of normal data. Names of targets and members have no colon.
-func classCursor(plain string, c pace.Class) string { return plain + ":" + c.String() }
+// classCursor is the name of the position of a class, for normal data that of the target or the member itself. Those have no colon.
+func classCursor(plain string, c pace.Class) string {
+	if c == pace.Normal {
+		return plain
+	}
+	return plain + ":" + c.String()
+}
 
 // classesOf are the classes that positions of a queue are of.
 func classesOf(cursors []string) (list []pace.Class) {

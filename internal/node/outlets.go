@@ -60,12 +60,7 @@ func (o *outlet) member() string {
 }
 
 // called is the name of a member's connection for people: those of data that is not normal have the class behind it.
-func (o *outlet) called(member string) string {
-	if o.class == pace.Normal {
-		return member
-	}
-	return classCursor(member, o.class)
-}
+func (o *outlet) called(member string) string { return classCursor(member, o.class) }
 
 // className is the class of data that is not normal, "" otherwise.
 func (o *outlet) className() string {

@@ -29,15 +29,12 @@ func (r *receiver) newTargets(targets []config.Target) (map[string]destination, 
 	if len(targets) == 0 {
 		return all, nil
 	}
-	list, err := settleSuccessions(targets, nil, r.intake.Load().Queue)
-	if err != nil {
+	if err := settleSuccessions(targets, nil, r.intake.Load().Queue, r.log); err != nil {
 		return nil, err
-	}
-	for _, s := range list {
-		r.log.Info("target has changed: " + s.String())
 	}
 	for _, t := range targets {
 		for _, o := range outlets(t) {
+			var err error
 			if all[o.cursor], err = r.delivery().open(o); err != nil {
 				return nil, fmt.Errorf("target %s: %w", t.Name, err)
 			}

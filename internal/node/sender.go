@@ -182,12 +182,8 @@ func (s *sender) openCustody() error {
 	if err := s.keepClasses(); err != nil {
 		return err
 	}
-	list, err := settleSuccessions(cfg.Targets, s.ruling.Load().classes, q)
-	if err != nil {
+	if err := settleSuccessions(cfg.Targets, s.ruling.Load().classes, q, s.log); err != nil {
 		return err
-	}
-	for _, p := range list {
-		s.log.Info("target has changed: " + p.String())
 	}
 	for _, name := range cursorNames(cfg, s.ruling.Load().classes...) { // before anything is appended, so that each gets all that is for it
 		if _, err := q.Cursor(name); err != nil {

@@ -2,6 +2,7 @@ package node
 
 import (
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 
@@ -28,7 +29,7 @@ func successions(targets, were []config.Target, classes []pace.Class, q *queue.Q
 	have := q.Cursors()
 	for _, t := range targets {
 		for _, class := range append([]pace.Class{pace.Normal}, classes...) {
-			s := succession{from: positionOf(t.Name, class)}
+			s := succession{from: classCursor(t.Name, class)}
 			for _, o := range outlets(t, classes...) {
 				if o.class == class && !slices.Contains(have, o.cursor) {
 					s.to = append(s.to, o.cursor)
@@ -45,14 +46,6 @@ func successions(targets, were []config.Target, classes []pace.Class, q *queue.Q
 		}
 	}
 	return list, nil
-}
-
-// positionOf is the name of a position for data of a class.
-func positionOf(plain string, class pace.Class) string {
-	if class == pace.Normal {
-		return plain
-	}
-	return classCursor(plain, class)
 }
 
 // placeOf is where in the queue a target goes on that had a position for each member: of those that are still members where the
@@ -81,12 +74,9 @@ func placeOf(t config.Target, were []config.Target, class pace.Class, q *queue.Q
 
 // memberAt says of which member of a target a position is, if of any.
 func memberAt(target string, class pace.Class, position string) (member string, ok bool) {
-	member, ok = strings.CutPrefix(position, target+"/")
-	if class == pace.Normal {
-		return member, ok && !strings.Contains(member, ":")
-	}
-	plain, of := strings.CutSuffix(member, classCursor("", class))
-	return plain, ok && of
+	member, of := strings.CutPrefix(position, target+"/")
+	member, ok = strings.CutSuffix(member, classCursor("", class))
+	return member, of && ok && !strings.Contains(member, ":")
 }
 
 // staysIn says whether one who was a member of a target is one now, by its name or by the address that it had.
@@ -130,11 +120,17 @@ func (h heirs) succeed(list []succession, q *queue.Queue) error {
 	return nil
 }
 
-// settleSuccessions does at a start what a reload would have done, and returns what that was.
-func settleSuccessions(targets []config.Target, classes []pace.Class, q *queue.Queue) ([]succession, error) {
+// settleSuccessions does at a start what a reload would have done, and says in the log what that was.
+func settleSuccessions(targets []config.Target, classes []pace.Class, q *queue.Queue, log *slog.Logger) error {
 	list, err := successions(targets, nil, classes, q)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return list, heirsOf(list, q).succeed(list, q)
+	if err := heirsOf(list, q).succeed(list, q); err != nil {
+		return err
+	}
+	for _, s := range list {
+		log.Info("target has changed: " + s.String())
+	}
+	return nil
 }

@@ -2,6 +2,7 @@ package node
 
 import (
 	"fmt"
+	"log/slog"
 	"testing"
 
 	"ftfuse/internal/config"
@@ -51,7 +52,7 @@ func TestSuccessions(t *testing.T) {
 			if err != nil || fmt.Sprint(got) != c.want {
 				t.Fatalf("got %v, error %v, want %s", got, err, c.want)
 			}
-			if _, err := settleSuccessions(target(c.now), further, q); err != nil {
+			if err := settleSuccessions(target(c.now), further, q, slog.New(slog.DiscardHandler)); err != nil {
 				t.Fatal(err)
 			}
 			if again, err := successions(target(c.now), nil, further, q); err != nil || len(again) > 0 {
